@@ -1,0 +1,152 @@
+"""From a name or a run folder to a reconstruction: where networks, starts and weights are put together."""
+
+import json
+import zlib
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from . import classical, phantom
+from .networks import DualUNet, ResNet3D, StandAlone
+from .profiles import DualUNetConfig, TrainConfig, UnrolledConfig
+from .training import fit, read_log
+from .unrolled import Unrolled
+
+Reconstruct = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+NetworkConfig = DualUNetConfig | UnrolledConfig
+
+CLASSICAL: dict[str, Reconstruct] = {
+    "zero_filled": classical.zero_filled,
+    "temporal_mean": classical.temporal_mean,
+    "view_sharing": classical.view_sharing,
+    "kt_tv": classical.kt_tv,
+}
+NETWORKS = {"dual_unet": DualUNetConfig, "unrolled": UnrolledConfig}
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+def build(config: NetworkConfig, seed: int = 0) -> torch.nn.Module:
+    """Make the untrained network of a configuration.
+
+    Parameters
+    ----------
+    config
+        size and pieces
+    seed
+        of the initial weights; the global random state is left as it was
+
+    Returns
+    -------
+        module, ``model(kspace, mask) -> cine``
+    """
+    options = asdict(config)
+    start = CLASSICAL[options.pop("start")]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if isinstance(config, DualUNetConfig):
+            return StandAlone(DualUNet(**options), start)
+        features, blocks = options.pop("features"), options.pop("blocks")
+        return Unrolled(lambda: ResNet3D(features, blocks), start=start, **options)
+
+
+def load(method: str | Path) -> Reconstruct:
+    """Find a reconstruction: a classical method, a shipped network, a run folder or a weights file.
+
+    Parameters
+    ----------
+    method
+        ``zero_filled``, ``temporal_mean``, ``view_sharing``, ``kt_tv``, ``dual_unet``, ``unrolled``, or the path
+        of a run folder (its best weights) or of a ``.safetensors`` file that `training.fit` wrote
+
+    Returns
+    -------
+        ``reconstruct(kspace, mask) -> cine``; networks are in evaluation mode
+
+    Raises
+    ------
+    ValueError
+        if there is no such method or file, or the file holds no such network; the message is one line
+    """
+    if str(method) in CLASSICAL:
+        return CLASSICAL[str(method)]
+    path = WEIGHTS / str(method) if str(method) in NETWORKS else Path(method)
+    file = path / "best.safetensors" if path.is_dir() else path
+    if not file.is_file():
+        known = ", ".join([*CLASSICAL, *NETWORKS])
+        raise ValueError(f"{method}: found no such method or weights; expected {known}, or a run folder")
+    try:
+        with safe_open(file, "pt") as weights:
+            run = json.loads((weights.metadata() or {})["config"])
+            state = {name: weights.get_tensor(name) for name in weights.keys()}
+        model = build(network_config(run["network"]))
+        model.load_state_dict(state)
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise ValueError(f"{file}: found no weights of this course ({type(error).__name__}: {reason})") from None
+    return model.eval()
+
+
+def trained(
+    name: str, network: NetworkConfig, config: TrainConfig, training, validation, runs: Path
+) -> tuple[torch.nn.Module, list[dict], Path]:
+    """Load the run of exactly this network, training and data if there is one; otherwise train it.
+
+    Looked for among the weights that come with the package, then in ``runs``. What was interrupted goes on.
+
+    Parameters
+    ----------
+    name
+        of the run
+    network, config
+        what is trained, and how
+    training, validation
+        `data.UndersampledCines`
+    runs
+        folder for new runs
+
+    Returns
+    -------
+        the model with its best weights, the log, and the folder of the run
+    """
+    description = {"network": describe_network(network), "data": describe_data(training.cines, validation.cines)}
+    wanted = json.loads(json.dumps(description | {"training": asdict(config)}), parse_constant=str)
+    new = Path(runs) / f"{name}-{zlib.crc32(json.dumps(wanted, sort_keys=True).encode()):08x}"
+    for folder in (WEIGHTS / "demo" / name, new):
+        if (folder / "best.safetensors").is_file() and (folder / "config.json").is_file():
+            found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            log = read_log(folder / "log.csv")
+            if all(found.get(key) == wanted[key] for key in wanted) and log[-1]["epoch"] == config.epochs:
+                return load(folder), log, folder
+    model = build(network, config.seed)
+    log = fit(model, training, validation, config, new, description=description, resume=True)
+    return model, log, new
+
+
+def describe_network(config: NetworkConfig) -> dict:
+    """The configuration and the name of its network, as `network_config` reads it."""
+    return {"name": next(name for name, kind in NETWORKS.items() if kind is type(config)), **asdict(config)}
+
+
+def network_config(description: dict) -> NetworkConfig:
+    """The configuration that `describe_network` described, also after a way through JSON."""
+    options = dict(description)
+    kind = NETWORKS[options.pop("name")]
+    options = {name: float("inf") if value == "Infinity" else value for name, value in options.items()}
+    return kind(**options)
+
+
+def describe_data(training, validation) -> dict:
+    """Which cines were learnt from: source, shapes, and the version of the phantom or a checksum of the file's."""
+    if training.source == "phantom":
+        version = phantom.VERSION
+    else:
+        version = zlib.crc32(training[0].numpy().tobytes() + training[len(training) - 1].numpy().tobytes())
+    return {
+        "source": training.source,
+        "training": list(training.shape),
+        "validation": list(validation.shape),
+        "version": version,
+    }

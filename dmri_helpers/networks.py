@@ -1,0 +1,263 @@
+"""The seed report's networks with their flaws mended: complex cine in, complex cine out.
+
+Two-channel real tensors exist only inside this module. Every network predicts a residual that is added to its
+input, its outputs are signed, and its last layer starts at zero: untrained, it returns what it was given.
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+class ChannelAttention(nn.Module):
+    """Weigh channels (in the 2-D U-Net: mixtures of frames) by what they hold on average and at their peak [1]_.
+
+    Parameters
+    ----------
+    channels
+        number of channels
+    reduction
+        the shared two-layer perceptron narrows to ``channels // reduction``
+
+    References
+    ----------
+    .. [1] Woo et al., CBAM: Convolutional block attention module, ECCV (2018), equation 2.
+    """
+
+    def __init__(self, channels: int, reduction: int = 8):
+        super().__init__()
+        hidden = max(channels // reduction, 1)
+        self.perceptron = nn.Sequential(
+            nn.Conv2d(channels, hidden, 1), nn.LeakyReLU(0.1), nn.Conv2d(hidden, channels, 1)
+        )
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Features in and out, shape ``(b, channels, y, x)``."""
+        average = self.perceptron(features.mean((2, 3), keepdim=True))
+        peak = self.perceptron(features.amax((2, 3), keepdim=True))
+        return features * torch.sigmoid(average + peak)
+
+
+class SpatialAttention(nn.Module):
+    """Weigh places by a 7 x 7 convolution over the mean and the maximum of the channels [1]_.
+
+    References
+    ----------
+    .. [1] Woo et al., CBAM: Convolutional block attention module, ECCV (2018), equation 3.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(2, 1, 7, padding=3)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Features in and out, shape ``(b, channels, y, x)``."""
+        summary = torch.cat([features.mean(1, keepdim=True), features.amax(1, keepdim=True)], 1)
+        return features * torch.sigmoid(self.conv(summary))
+
+
+class AttentionUNet(nn.Module):
+    """Encoder-decoder with skip connections, attention in the bottleneck [1]_.
+
+    Parameters
+    ----------
+    in_channels, out_channels
+        for the course: frames of the cine
+    init_features
+        channels of the first level, doubled at each further one; the seed report's is 64
+    depth
+        how often the image is halved; the seed report's is 4
+    dropout
+        probability of dropping a whole channel after each block; 0 switches it off
+    attention
+        channel and spatial attention in the bottleneck
+
+    References
+    ----------
+    .. [1] Ronneberger et al., U-Net, MICCAI (2015), figure 1.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        init_features: int = 64,
+        depth: int = 4,
+        dropout: float = 0.3,
+        attention: bool = True,
+    ):
+        super().__init__()
+        widths = [init_features * 2**level for level in range(depth + 1)]
+        self.encoder = nn.ModuleList(
+            _block2d(i, o, dropout) for i, o in zip([in_channels, *widths[:-2]], widths[:-1], strict=True)
+        )
+        self.bottleneck = _block2d(widths[-2] if depth else in_channels, widths[-1], dropout)
+        self.attention = (
+            nn.Sequential(ChannelAttention(widths[-1]), SpatialAttention()) if attention else nn.Identity()
+        )
+        self.up = nn.ModuleList(nn.ConvTranspose2d(2 * w, w, 2, stride=2) for w in reversed(widths[:-1]))
+        self.decoder = nn.ModuleList(_block2d(2 * w, w, dropout) for w in reversed(widths[:-1]))
+        self.last = nn.Conv2d(init_features, out_channels, 1)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Map images ``(b, in_channels, y, x)`` to ``(b, out_channels, y, x)``, any size (padded inside)."""
+        y, x = image.shape[-2:]
+        unit = 2 ** len(self.encoder)
+        features = functional.pad(image, (0, -x % unit, 0, -y % unit), mode="replicate")
+        skips = []
+        for block in self.encoder:
+            features = block(features)
+            skips.append(features)
+            features = functional.max_pool2d(features, 2)
+        features = self.attention(self.bottleneck(features))
+        for up, block in zip(self.up, self.decoder, strict=True):
+            features = block(torch.cat([up(features), skips.pop()], 1))
+        return self.last(features)[..., :y, :x]
+
+
+class ResNet3D(nn.Module):
+    """Residual 3-D network over (t, y, x), complex in, complex out [1]_.
+
+    Frames are the depth of the convolutions, so the kernels see time; a cine is periodic, so time is padded
+    cyclically. One 1 x 1 x 1 convolution ends it, as in the seed report.
+
+    Parameters
+    ----------
+    features
+        channels
+    blocks
+        residual blocks of two 3 x 3 x 3 convolutions each
+
+    References
+    ----------
+    .. [1] He et al., Deep residual learning for image recognition, CVPR (2016), figure 2.
+    """
+
+    def __init__(self, features: int = 16, blocks: int = 1):
+        super().__init__()
+        self.first = _Conv3d(2, features)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(_Conv3d(features, features), nn.LeakyReLU(0.1), _Conv3d(features, features))
+            for _ in range(blocks)
+        )
+        self.last = nn.Conv3d(features, 2, 1)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, cine: torch.Tensor) -> torch.Tensor:
+        """Add a learnt residual to a complex cine ``(b, t, y, x)``."""
+        features = functional.leaky_relu(self.first(_to_channels(cine)), 0.1)
+        for block in self.blocks:
+            features = functional.leaky_relu(features + block(features), 0.1)
+        return cine + _to_complex(self.last(features))
+
+
+class DualUNet(nn.Module):
+    """The seed report's network: a U-Net for the real part, one for the imaginary part, a 3-D ResNet over time.
+
+    Three flaws of the seed are mended: frames are the depth of the 3-D convolutions (they were channels with a
+    depth of one), outputs are signed (they ended in a sigmoid), and real and imaginary part stay apart to the
+    end (the magnitude was taken before the 3-D stage). Each piece can be switched off.
+
+    Parameters
+    ----------
+    frames
+        frames are channels of the U-Nets, which fixes their number; cines of another length are cut, cyclically,
+        into windows of so many
+    init_features, depth, dropout, attention
+        of each `AttentionUNet`
+    branches
+        2: one U-Net for the real and one for the imaginary part; 1: one U-Net for both; 0: no U-Net
+    resnet_features, resnet_blocks
+        of the `ResNet3D`; no features, no ResNet
+    """
+
+    def __init__(
+        self,
+        frames: int = 20,
+        init_features: int = 64,
+        depth: int = 4,
+        dropout: float = 0.3,
+        attention: bool = True,
+        branches: int = 2,
+        resnet_features: int = 16,
+        resnet_blocks: int = 1,
+    ):
+        super().__init__()
+        if branches not in (0, 1, 2):
+            raise ValueError(f"branches is 2 (real, imaginary), 1 (both in one U-Net) or 0 (none), not {branches}")
+        self.frames = frames
+        channels = 2 * frames // max(branches, 1)
+        self.unets = nn.ModuleList(
+            AttentionUNet(channels, channels, init_features, depth, dropout, attention) for _ in range(branches)
+        )
+        self.resnet = ResNet3D(resnet_features, resnet_blocks) if resnet_features else nn.Identity()
+
+    def branch_images(self, cine: torch.Tensor) -> torch.Tensor:
+        """What the U-Nets make of a cine, before the ResNet: complex, shape ``(b, t, y, x)`` with ``t = frames``."""
+        if not len(self.unets):
+            return cine
+        stacked = torch.cat([cine.real, cine.imag], 1)
+        parts = [unet(part) for unet, part in zip(self.unets, stacked.chunk(len(self.unets), 1), strict=True)]
+        return cine + torch.complex(*torch.cat(parts, 1).float().chunk(2, 1))
+
+    def forward(self, cine: torch.Tensor) -> torch.Tensor:
+        """De-alias a complex cine ``(b, t, y, x)``; same shape out."""
+        b, t, y, x = cine.shape
+        windows = -(-t // self.frames)
+        cyclic = torch.arange(windows * self.frames, device=cine.device) % t
+        windowed = cine[:, cyclic].reshape(b * windows, self.frames, y, x)
+        return self.resnet(self.branch_images(windowed)).reshape(b, -1, y, x)[:, :t]
+
+
+class StandAlone(nn.Module):
+    """A network that maps images to images, as a reconstruction of k-space: start, then de-alias.
+
+    Parameters
+    ----------
+    network
+        complex cine in, complex cine out
+    start
+        first image, ``start(kspace, mask) -> cine``: the zero-filled one in the seed report
+    """
+
+    def __init__(self, network: nn.Module, start):
+        super().__init__()
+        self.network = network
+        self.start = start
+
+    def forward(self, kspace: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """k-space ``(b, t, y, x)`` and mask ``(b or 1, t, y, 1)`` to a complex cine ``(b, t, y, x)``."""
+        return self.network(self.start(kspace, mask))
+
+
+def _block2d(in_channels: int, out_channels: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, 3, padding=1),
+        nn.InstanceNorm2d(out_channels, affine=True),
+        nn.LeakyReLU(0.1),
+        nn.Conv2d(out_channels, out_channels, 3, padding=1),
+        nn.InstanceNorm2d(out_channels, affine=True),
+        nn.LeakyReLU(0.1),
+        nn.Dropout2d(dropout),
+    )
+
+
+class _Conv3d(nn.Conv3d):
+    """3 x 3 x 3 convolution over (t, y, x): cyclic in time, zeros around the image."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__(in_channels, out_channels, 3, padding=(0, 1, 1))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return super().forward(torch.cat([features[:, :, -1:], features, features[:, :, :1]], 2))
+
+
+def _to_channels(cine: torch.Tensor) -> torch.Tensor:
+    return torch.stack([cine.real, cine.imag], 1)
+
+
+def _to_complex(channels: torch.Tensor) -> torch.Tensor:
+    return torch.complex(*channels.float().unbind(1))

@@ -1,0 +1,161 @@
+"""How large a run is: `TINY` for tests, `DEMO` for two cores, `FULL` for the seed report's configuration."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class DualUNetConfig:
+    """The stand-alone network; the defaults are the seed report's size."""
+
+    frames: int = 20
+    """frames per window (channels of the U-Nets)"""
+    init_features: int = 64
+    """channels of the first level of each U-Net"""
+    depth: int = 4
+    """how often the U-Nets halve the image"""
+    dropout: float = 0.3
+    """probability of dropping a channel after each block"""
+    attention: bool = True
+    """channel and spatial attention in the bottleneck"""
+    branches: int = 2
+    """2: one U-Net each for real and imaginary part, 1: one for both, 0: none"""
+    resnet_features: int = 16
+    """channels of the 3-D ResNet, 0 for none"""
+    resnet_blocks: int = 1
+    """residual blocks of the 3-D ResNet"""
+    start: Literal["zero_filled", "temporal_mean", "view_sharing"] = "zero_filled"
+    """what the network is fed with"""
+
+
+@dataclass(frozen=True)
+class UnrolledConfig:
+    """The cascade of 3-D ResNets with data consistency."""
+
+    cascades: int = 5
+    """how often network and data take turns"""
+    features: int = 16
+    """channels of each 3-D ResNet"""
+    blocks: int = 1
+    """residual blocks of each 3-D ResNet"""
+    shared: bool = False
+    """the same weights in every cascade"""
+    data_weight: float = float("inf")
+    """weight of the data in the consistency step; inf is hard consistency"""
+    learnable_weight: bool = False
+    """train the (finite) data weight"""
+    checkpointing: bool = False
+    """less memory for more time while training"""
+    start: Literal["zero_filled", "temporal_mean", "view_sharing"] = "temporal_mean"
+    """the first image"""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a network is trained; the defaults are the seed report's, with warm-up and cosine."""
+
+    epochs: int = 800
+    """passes through the training cines"""
+    batch_size: int = 10
+    """cines per step"""
+    learning_rate: float = 1e-4
+    """peak rate of AdamW"""
+    weight_decay: float = 1e-4
+    """decoupled weight decay of AdamW"""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """cosine: linear warm-up over the first twentieth, then a cosine to zero"""
+    loss: Literal["l1", "l2"] = "l2"
+    """mean absolute or mean squared error of the complex image"""
+    crop: int = 0
+    """train on so many readout columns of each cine (exact: columns are independent); 0 for all"""
+    acceleration: float = 5
+    """phase-encode lines over sampled lines"""
+    center_lines: int = 11
+    """fully sampled lines in the middle of k-space"""
+    density: Literal["quadratic", "gaussian"] = "quadratic"
+    """how the other lines are drawn"""
+    mixed_precision: bool = True
+    """bfloat16 where the device computes in it natively"""
+    seed: int = 0
+    """of weights, split, shuffling and masks"""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One size of the whole course: data, networks, training."""
+
+    name: str
+    n_cines: int
+    shape: tuple[int, int, int]
+    dual_unet: DualUNetConfig
+    dual_unet_training: TrainConfig
+    ablation: DualUNetConfig
+    ablation_training: TrainConfig
+    unrolled: UnrolledConfig
+    unrolled_training: TrainConfig
+    cascades: tuple[int, ...]
+
+
+TINY = Profile(
+    name="tiny",
+    n_cines=7,
+    shape=(8, 64, 64),
+    dual_unet=DualUNetConfig(frames=8, init_features=4, depth=2, resnet_features=4),
+    dual_unet_training=TrainConfig(epochs=2, batch_size=2, learning_rate=3e-3),
+    ablation=DualUNetConfig(frames=8, init_features=4, depth=2, resnet_features=4),
+    ablation_training=TrainConfig(epochs=1, batch_size=2, learning_rate=3e-3),
+    unrolled=UnrolledConfig(cascades=2, features=4),
+    unrolled_training=TrainConfig(epochs=2, batch_size=2, learning_rate=3e-3, crop=16),
+    cascades=(1, 2),
+)
+DEMO = Profile(
+    name="demo",
+    n_cines=28,
+    shape=(20, 192, 192),
+    dual_unet=DualUNetConfig(init_features=16, depth=3, resnet_features=8),
+    dual_unet_training=TrainConfig(epochs=40, batch_size=2, learning_rate=2e-3, crop=96),
+    ablation=DualUNetConfig(init_features=8, depth=3, resnet_features=8),
+    ablation_training=TrainConfig(epochs=24, batch_size=2, learning_rate=2e-3, crop=96),
+    unrolled=UnrolledConfig(cascades=5, features=16),
+    unrolled_training=TrainConfig(epochs=20, batch_size=1, learning_rate=2e-3, crop=32, loss="l1"),
+    cascades=(1, 2, 3, 5),
+)
+FULL = Profile(
+    name="full",
+    n_cines=200,
+    shape=(20, 192, 192),
+    dual_unet=DualUNetConfig(),
+    dual_unet_training=TrainConfig(),
+    ablation=DualUNetConfig(),
+    ablation_training=TrainConfig(),
+    unrolled=UnrolledConfig(cascades=8, features=32, blocks=2, checkpointing=True),
+    unrolled_training=TrainConfig(epochs=300, batch_size=4, learning_rate=1e-3, crop=48, loss="l1"),
+    cascades=(1, 2, 3, 5, 8),
+)
+
+
+def current() -> Profile:
+    """The profile that the environment variable ``DMRI_PROFILE`` names; ``demo`` where it is not set.
+
+    Raises
+    ------
+    ValueError
+        if there is no such profile; the message names those there are
+    """
+    name = os.environ.get("DMRI_PROFILE") or "demo"
+    profiles = {profile.name: profile for profile in (TINY, DEMO, FULL)}
+    if name not in profiles:
+        raise ValueError(f"DMRI_PROFILE is {name!r}; expected one of {', '.join(profiles)}")
+    return profiles[name]
+
+
+def data_source() -> str:
+    """The data that the environment variable ``DMRI_DATA`` names; ``phantom`` where it is not set.
+
+    A relative path counts from the working directory or, for notebooks, from the folder above.
+    """
+    source = os.environ.get("DMRI_DATA") or "phantom"
+    above = Path("..") / source
+    return str(above) if source != "phantom" and not Path(source).exists() and above.exists() else source

@@ -1,0 +1,142 @@
+"""Variable-density ky-t masks: which phase-encode lines are measured in which frame."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+
+
+def line_density(n_lines: int, density: str = "quadratic") -> torch.Tensor:
+    """Relative chance of each phase-encode line to be drawn.
+
+    Parameters
+    ----------
+    n_lines
+        number of phase-encode lines
+    density
+        ``"quadratic"``: ``(1 - |k| / (n/2))^2``, the seed report's; ``"gaussian"``: standard deviation of an
+        eighth of the field, as k-t FOCUSS draws it [1]_, with a floor of one per cent so that no line is excluded
+
+    Returns
+    -------
+        weights, shape ``(n_lines,)``, float64, largest at the centre ``n_lines // 2``
+
+    Raises
+    ------
+    ValueError
+        if the density is neither of the two
+
+    References
+    ----------
+    .. [1] Jung et al., k-t FOCUSS, Magn Reson Med 61:103 (2009).
+    """
+    distance = (torch.arange(n_lines, dtype=torch.float64) - n_lines // 2).abs()
+    if density == "quadratic":
+        return (1 - distance / max(n_lines / 2, 1)).clamp(min=0) ** 2
+    if density == "gaussian":
+        return torch.exp(-0.5 * (distance / (n_lines / 8)) ** 2) + 0.01
+    raise ValueError(f"density is 'quadratic' or 'gaussian', not {density!r}")
+
+
+def ky_t_mask(
+    shape: Sequence[int],
+    acceleration: float = 5,
+    center_lines: int = 11,
+    density: str = "quadratic",
+    *,
+    seed: int | None = None,
+    generator: torch.Generator | None = None,
+    device: torch.device | str | None = None,
+) -> torch.Tensor:
+    """Draw a variable-density mask, anew for every frame of every cine.
+
+    Every frame holds exactly ``n_lines // acceleration`` lines. The ``center_lines`` lines around the zero
+    frequency are among them; the others are drawn without replacement, with the chances of `line_density`.
+    All frames are drawn at once: with ``u`` uniform and ``w`` the density, the lines with the smallest
+    ``-log(u) / w`` are such a draw [1]_.
+
+    Parameters
+    ----------
+    shape
+        of the cines, ``(b, t, y, x)`` or ``(t, y, x)``; ``y`` is the phase-encode direction
+    acceleration
+        number of lines over number of measured lines, at least 1
+    center_lines
+        fully sampled lines in the middle of k-space
+    density
+        see `line_density`
+    seed
+        the same seed gives the same mask on every machine (drawn on the CPU)
+    generator
+        instead of a seed: draws on the generator's device
+    device
+        where the mask goes; by default where it was drawn
+
+    Returns
+    -------
+        mask, shape ``(b, t, y, 1)``, bool, True where sampled
+
+    Raises
+    ------
+    ValueError
+        if the request is impossible; the message says what would be possible
+
+    References
+    ----------
+    .. [1] Efraimidis & Spirakis, Weighted random sampling with a reservoir, Inf Process Lett 97:181 (2006).
+    """
+    if len(shape) not in (3, 4) or min(shape) < 1:
+        raise ValueError(f"expected the shape (t, y, x) or (b, t, y, x) of cines, found {tuple(shape)}")
+    b, t, n_lines, _ = (1, *shape) if len(shape) == 3 else shape
+    lines_per_frame = _lines_per_frame(n_lines, acceleration, center_lines)
+    if seed is not None and generator is not None:
+        raise ValueError("give a seed or a generator, not both")
+    if generator is None:
+        generator = torch.Generator()
+        generator.seed() if seed is None else generator.manual_seed(seed)
+
+    first = n_lines // 2 - center_lines // 2
+    uniform = torch.rand(b, t, n_lines, dtype=torch.float64, generator=generator, device=generator.device)
+    keys = -uniform.clamp(min=1e-300).log() / line_density(n_lines, density).clamp(min=1e-12).to(uniform.device)
+    keys[..., first : first + center_lines] = -1.0
+    chosen = keys.topk(lines_per_frame, dim=-1, largest=False).indices
+    mask = torch.zeros(b, t, n_lines, dtype=torch.bool, device=uniform.device).scatter_(-1, chosen, True)
+    return mask[..., None].to(device or uniform.device)
+
+
+def achieved_acceleration(mask: torch.Tensor) -> float:
+    """Number of lines over the mean number of lines that were really sampled in a frame.
+
+    Parameters
+    ----------
+    mask
+        shape ``(b or 1, t, y, 1)``, True where sampled
+
+    Returns
+    -------
+        acceleration; infinite for an empty mask
+
+    Examples
+    --------
+    >>> achieved_acceleration(ky_t_mask((1, 20, 192, 192), acceleration=5))  # 192 / 38, not 5
+    5.052631578947368
+    """
+    sampled = mask.sum().item()
+    return mask.numel() / sampled if sampled else math.inf
+
+
+def _lines_per_frame(n_lines: int, acceleration: float, center_lines: int) -> int:
+    if not (math.isfinite(acceleration) and acceleration >= 1):
+        raise ValueError(f"acceleration {acceleration} is impossible: it is at least 1 (every line sampled)")
+    budget = int(n_lines // acceleration)
+    if budget < 1:
+        raise ValueError(
+            f"acceleration {acceleration:g} leaves none of {n_lines} lines; at most {n_lines} is possible"
+        )
+    if not 0 <= center_lines <= budget:
+        raise ValueError(
+            f"{center_lines} centre lines do not fit: acceleration {acceleration:g} leaves {budget} of {n_lines} "
+            f"lines per frame; possible are 0 to {budget} centre lines"
+            + (f", or an acceleration of at most {n_lines / center_lines:.4g}" if 0 < center_lines <= n_lines else "")
+        )
+    return budget

@@ -1,0 +1,271 @@
+"""Train a reconstruction, measure it, keep it.
+
+A run folder says all: ``config.json`` (network, training, data, machine, versions, date), ``log.csv``,
+``output.txt``, ``best.safetensors`` and ``last.safetensors`` (with the configuration inside), and
+``checkpoint.pt``, from which a run that was interrupted goes on.
+"""
+
+import csv
+import io
+import json
+import math
+import os
+import platform
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from tqdm import tqdm
+
+from .metrics import cine_metrics
+from .profiles import TrainConfig
+
+LOSSES = {"l1": lambda error: error.abs().mean(), "l2": lambda error: (error.real**2 + error.imag**2).mean()}
+
+
+def fit(
+    model: torch.nn.Module,
+    training,
+    validation,
+    config: TrainConfig,
+    out: Path | None = None,
+    *,
+    description: dict | None = None,
+    resume: bool = False,
+    device: str | torch.device = "cpu",
+) -> list[dict]:
+    """Train with AdamW; validate before the first epoch and after every one; leave the best weights in the model.
+
+    Epoch 0 of the log is the untrained network: its PSNR is that of the network's start. Everything random is
+    drawn from ``(seed, epoch)``, so a run that goes on after an interruption ends with the same weights.
+
+    Parameters
+    ----------
+    model
+        ``model(kspace, mask) -> cine``, complex, shape ``(b, t, y, x)``
+    training, validation
+        `data.UndersampledCines`
+    config
+        epochs, rate, loss and so on
+    out
+        run folder, made where missing; None keeps nothing
+    description
+        of network and data, written beside the training configuration
+    resume
+        go on from ``out/checkpoint.pt`` where there is one
+    device
+        where to train
+
+    Returns
+    -------
+        the log, one dictionary per epoch: ``epoch``, ``train_loss``, ``val_loss``, ``val_psnr`` (dB, mean over
+        frames and cines), ``learning_rate``, ``seconds``
+
+    Raises
+    ------
+    FileExistsError
+        if the folder holds a run and ``resume`` is False
+    ValueError
+        if the run to resume had another configuration
+    FloatingPointError
+        if the loss is no longer finite; the message names epoch and rate
+    """
+    device = torch.device(device)
+    run = {**(description or {}), "training": asdict(config)}
+    model = model.to(device)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    log, best = [], None
+    if out is not None:
+        out = Path(out)
+        if (out / "checkpoint.pt").exists() and resume:
+            log, best = _load_checkpoint(out / "checkpoint.pt", run, model, optimizer, device)
+        elif (out / "log.csv").exists():
+            raise FileExistsError(f"{out} holds a run already: resume it, or choose another folder")
+        out.mkdir(parents=True, exist_ok=True)
+        write_text(out / "config.json", json.dumps(_jsonable({**run, **machine()}), indent=1) + "\n")
+    if not log:
+        log.append(_validate(model, validation, config, device) | {"epoch": 0, "train_loss": math.nan, "seconds": 0.0})
+        log[0]["learning_rate"] = 0.0
+        best = _copy(model)
+
+    steps = math.ceil(len(training) / config.batch_size)
+    epochs = range(len(log), config.epochs + 1)
+    with tqdm(epochs, desc="training", unit="epoch", initial=len(log) - 1, total=config.epochs) as bar:
+        for epoch in bar:
+            started = time.perf_counter()
+            torch.manual_seed(config.seed * 1_000_003 + epoch)
+            training.set_epoch(epoch)
+            model.train()
+            losses = []
+            for step, (kspace, mask, target) in enumerate(training.batches(config.batch_size, device)):
+                rate = config.learning_rate * rate_factor((epoch - 1 + step / steps) / config.epochs, config.schedule)
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+                optimizer.zero_grad()
+                with torch.autocast(device.type, torch.bfloat16, enabled=config.mixed_precision and _has_bf16(device)):
+                    loss = LOSSES[config.loss](model(kspace, mask) - target)
+                loss.backward()
+                optimizer.step()
+                losses.append(loss.item() * len(target))
+            row = {"epoch": epoch, "train_loss": sum(losses) / len(training), "learning_rate": rate}
+            if not math.isfinite(row["train_loss"]):
+                raise FloatingPointError(f"the loss is no longer finite in epoch {epoch} (learning rate {rate:.1e})")
+            row |= _validate(model, validation, config, device)
+            row["seconds"] = round(time.perf_counter() - started, 3)
+            if row["val_psnr"] >= max(r["val_psnr"] for r in log):
+                best = _copy(model)
+            log.append(row)
+            bar.set_postfix(loss=f"{row['train_loss']:.2e}", val_psnr=f"{row['val_psnr']:.2f} dB")
+            if out is not None:
+                _save(out, run, model, optimizer, log, best, config)
+    model.load_state_dict(best)
+    model.eval()
+    return log
+
+
+def evaluate(reconstruct: Callable, cines: Iterable, *, title: str = "evaluate") -> list[dict]:
+    """Reconstruct cine after cine and measure each.
+
+    Parameters
+    ----------
+    reconstruct
+        ``reconstruct(kspace, mask) -> cine``
+    cines
+        `data.UndersampledCines`, whole cines with fixed masks
+    title
+        in front of the progress bar
+
+    Returns
+    -------
+        one dictionary per cine: ``cine`` (its number), the metrics of `metrics.cine_metrics`, ``seconds``
+    """
+    rows = []
+    if isinstance(reconstruct, torch.nn.Module):
+        reconstruct.eval()
+    with torch.no_grad():
+        for i, (kspace, mask, target) in enumerate(tqdm(cines.batches(1), desc=title, unit="cine", total=len(cines))):
+            started = time.perf_counter()
+            recon = reconstruct(kspace, mask)
+            seconds = time.perf_counter() - started
+            rows.append({"cine": i, **cine_metrics(recon[0], target[0]), "seconds": seconds})
+    return rows
+
+
+def rate_factor(progress: float, schedule: str = "cosine") -> float:
+    """Learning rate relative to its peak, at a share ``progress`` of the run.
+
+    ``cosine``: linear warm-up from zero over the first twentieth, then half a cosine down to zero [1]_.
+
+    References
+    ----------
+    .. [1] Loshchilov & Hutter, SGDR, ICLR (2017), equation 5, without restarts.
+    """
+    if schedule == "constant":
+        return 1.0
+    warm_up = 0.05
+    if progress < warm_up:
+        return progress / warm_up
+    return 0.5 * (1 + math.cos(math.pi * (progress - warm_up) / (1 - warm_up)))
+
+
+def machine() -> dict[str, str | int]:
+    """What a number needs beside it: processor, cores, versions, date."""
+    return {
+        "machine": f"{_processor()}, {torch.get_num_threads()} threads"
+        + (f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""),
+        "versions": f"Python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}",
+        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+    }
+
+
+def read_log(path: Path) -> list[dict]:
+    """Read ``log.csv`` back: the rows that `fit` returned."""
+    with Path(path).open(newline="", encoding="utf-8") as file:
+        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    return [row | {"epoch": int(row["epoch"])} for row in rows]
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file: beside its place first, then renamed, so that no half file is ever seen."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(text, encoding="utf-8")
+    os.replace(beside, path)
+
+
+def _validate(model, validation, config: TrainConfig, device) -> dict:
+    model.eval()
+    loss, psnr = 0.0, 0.0
+    with torch.no_grad():
+        for kspace, mask, target in validation.batches(1, device):
+            recon = model(kspace, mask)
+            loss += LOSSES[config.loss](recon - target).item()
+            squared = (recon.abs() - target.abs()).square().mean((2, 3)).clamp(min=1e-20)
+            psnr += (-10 * squared.log10()).mean().item()
+    return {"val_loss": loss / len(validation), "val_psnr": psnr / len(validation)}
+
+
+def _save(out: Path, run: dict, model, optimizer, log, best, config: TrainConfig) -> None:
+    """Everything of a run, each file whole or not at all; the checkpoint last, since it is what counts."""
+    metadata = {"config": json.dumps(_jsonable(run))}
+    for name, state in (("best", best), ("last", _copy(model))):
+        beside = out / f".{name}.{os.getpid()}"
+        save_file(state, beside, metadata)
+        os.replace(beside, out / f"{name}.safetensors")
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ["epoch", "train_loss", "val_loss", "val_psnr", "learning_rate", "seconds"])
+    writer.writeheader()
+    writer.writerows(log)
+    write_text(out / "log.csv", text.getvalue())
+    lines = (
+        f"Epoch {row['epoch']}/{config.epochs}, Train Loss: {row['train_loss']:.6g}, "
+        f"Validation Loss: {row['val_loss']:.6g}, Validation PSNR: {row['val_psnr']:.3f} dB\n"
+        for row in log
+    )
+    write_text(out / "output.txt", "".join(lines))
+    beside = out / f".checkpoint.{os.getpid()}"
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "best": best, "log": log}
+    torch.save(state | {"config": json.dumps(_jsonable(run))}, beside)
+    os.replace(beside, out / "checkpoint.pt")
+
+
+def _load_checkpoint(path: Path, run: dict, model, optimizer, device) -> tuple[list[dict], dict]:
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+        before, now = json.loads(state["config"]), _jsonable(run)
+    except Exception as error:
+        raise ValueError(f"{path}: found no readable checkpoint ({type(error).__name__})") from None
+    if before != now:
+        changed = [name for name in now if before.get(name) != now[name]]
+        raise ValueError(f"{path}: found a run with another {' and '.join(changed)} configuration; nothing resumed")
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    return state["log"], state["best"]
+
+
+def _copy(model) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
+
+
+def _has_bf16(device: torch.device) -> bool:
+    """True where bfloat16 is computed natively: emulation would be slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
+
+
+def _jsonable(value):
+    """Tuples as lists, infinity as a string: what comes back from JSON compares equal."""
+    return json.loads(json.dumps(value), parse_constant=str) if value is not None else None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
