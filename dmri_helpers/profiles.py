@@ -159,3 +159,18 @@ def data_source() -> str:
     source = os.environ.get("DMRI_DATA") or "phantom"
     above = Path("..") / source
     return str(above) if source != "phantom" and not Path(source).exists() and above.exists() else source
+
+
+def results_folder() -> Path:
+    """Where notebooks keep what they draw and measure: ``build/results/<profile>-<data>`` of the project."""
+    return _project() / "build" / "results" / f"{current().name}-{Path(data_source()).stem}"
+
+
+def runs_folder() -> Path:
+    """Where notebooks keep what they train: ``runs/<profile>`` of the project."""
+    return _project() / "runs" / current().name
+
+
+def _project() -> Path:
+    here = Path.cwd()
+    return here.parent if here.name == "notebooks" else here

@@ -183,6 +183,22 @@ def machine() -> dict[str, str | int]:
     }
 
 
+def record(path: Path, **content) -> None:
+    """Write measured numbers as JSON, with machine, versions and date beside them; not-a-number becomes null.
+
+    Parameters
+    ----------
+    path
+        the file; its folder is made where missing
+    content
+        what was measured, and with which profile, data and seed
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({**content, **machine()}, default=float)
+    clean = json.loads(text, parse_constant=lambda name: None)
+    write_text(path, json.dumps(clean, indent=1, ensure_ascii=False) + "\n")
+
+
 def read_log(path: Path) -> list[dict]:
     """Read ``log.csv`` back: the rows that `fit` returned."""
     with Path(path).open(newline="", encoding="utf-8") as file:
