@@ -114,7 +114,7 @@ def trained(
     description = {"network": describe_network(network), "data": describe_data(training.cines, validation.cines)}
     wanted = json.loads(json.dumps(description | {"training": asdict(config)}), parse_constant=str)
     new = Path(runs) / f"{name}-{zlib.crc32(json.dumps(wanted, sort_keys=True).encode()):08x}"
-    for folder in (WEIGHTS / "demo" / name, new):
+    for folder in (WEIGHTS / name, new):
         if (folder / "best.safetensors").is_file() and (folder / "config.json").is_file():
             found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
             log = read_log(folder / "log.csv")

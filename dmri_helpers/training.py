@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from tqdm import tqdm
 
 from .metrics import cine_metrics
@@ -107,7 +107,7 @@ def fit(
                 for group in optimizer.param_groups:
                     group["lr"] = rate
                 optimizer.zero_grad()
-                with torch.autocast(device.type, torch.bfloat16, enabled=config.mixed_precision and _has_bf16(device)):
+                with _precision(config, device):
                     loss = LOSSES[config.loss](model(kspace, mask) - target)
                 loss.backward()
                 optimizer.step()
@@ -216,7 +216,7 @@ def write_text(path: Path, text: str) -> None:
 def _validate(model, validation, config: TrainConfig, device) -> dict:
     model.eval()
     loss, psnr = 0.0, 0.0
-    with torch.no_grad():
+    with torch.no_grad(), _precision(config, device):
         for kspace, mask, target in validation.batches(1, device):
             recon = model(kspace, mask)
             loss += LOSSES[config.loss](recon - target).item()
@@ -230,7 +230,7 @@ def _save(out: Path, run: dict, model, optimizer, log, best, config: TrainConfig
     metadata = {"config": json.dumps(_jsonable(run))}
     for name, state in (("best", best), ("last", _copy(model))):
         beside = out / f".{name}.{os.getpid()}"
-        save_file(state, beside, metadata)
+        beside.write_bytes(save(state, metadata))
         os.replace(beside, out / f"{name}.safetensors")
     text = io.StringIO()
     writer = csv.DictWriter(text, ["epoch", "train_loss", "val_loss", "val_psnr", "learning_rate", "seconds"])
@@ -267,11 +267,13 @@ def _copy(model) -> dict[str, torch.Tensor]:
     return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
 
 
-def _has_bf16(device: torch.device) -> bool:
-    """True where bfloat16 is computed natively: emulation would be slower than float32."""
+def _precision(config: TrainConfig, device: torch.device) -> torch.autocast:
+    """bfloat16 where the device computes in it natively; emulated, it would be slower than float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = device.type == "cpu" and getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+    return torch.autocast(device.type, torch.bfloat16, enabled=config.mixed_precision and bool(native))
 
 
 def _jsonable(value):

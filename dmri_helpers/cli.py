@@ -1,0 +1,532 @@
+"""The command line: ``dmri`` or ``python -m dmri_helpers``.
+
+Whatever is wrong with the input is one line on stderr and exit code 2. Output files are never overwritten
+without ``--force`` and appear whole or not at all. Heavy imports wait until a command runs, so help is quick.
+"""
+
+import argparse
+import io
+import json as jsonlib
+import math
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+from tyro.conf import AvoidSubcommands, FlagCreatePairsOff, OmitArgPrefixes, Positional, arg, subcommand
+
+from . import profiles
+from .profiles import DualUNetConfig, TrainConfig, UnrolledConfig
+
+DESCRIPTION = """Undersample, reconstruct and measure dynamic MRI; train the networks of the course.
+
+Example: dmri info cine.npz
+
+Example: dmri evaluate --data cine.npz --method view_sharing --json view_sharing.json
+
+Example: dmri train --out runs/first
+
+Options of a command: dmri evaluate --help"""
+PROFILES = {profile.name: profile for profile in (profiles.TINY, profiles.DEMO, profiles.FULL)}
+EVALUATION_SEED = 1  # of phantoms: other anatomies than the seed 0 that networks are trained on
+IMAGES_OF = 4  # test cines, at most
+
+
+class UsageError(ValueError):
+    """A command that cannot be done as it was given; the message is one line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Undersampling:
+    """What `evaluate` and `reconstruct` share."""
+
+    method: str
+    """zero_filled, temporal_mean, view_sharing, kt_tv, dual_unet, unrolled, a run folder or a weights file"""
+    data: str = field(default_factory=profiles.data_source)
+    """'phantom', or a .npz (key 'dataset') or .npy of shape (n, t, y, x) or (t, y, x)"""
+    acceleration: float = 5
+    """phase-encode lines over sampled lines"""
+    center_lines: int = 11
+    """fully sampled lines in the middle of k-space"""
+    density: Literal["quadratic", "gaussian"] = "quadratic"
+    """how the other lines are drawn"""
+    mask_seed: int = 42
+    """of the one mask for all cines"""
+    limit: int | None = None
+    """only the first so many cines"""
+    force: bool = False
+    """overwrite what is there"""
+
+    def open(self) -> tuple[Callable, Any]:
+        """The reconstruction, and the cines undersampled with one mask for all."""
+        from .data import UndersampledCines
+        from .methods import load
+        from .sampling import ky_t_mask
+
+        if not 0 <= self.mask_seed < 2**63:
+            raise UsageError(f"--mask-seed {self.mask_seed}: expected a number from 0 to 2^63 - 1")
+        reconstruct = load(self.method)
+        cines = _open(self.data, self.limit, seed=EVALUATION_SEED)
+        mask = ky_t_mask(
+            cines.shape[1:], self.acceleration, self.center_lines, self.density, seed=self.mask_seed
+        )
+        return reconstruct, UndersampledCines(cines, mask=mask)
+
+    def describe(self, undersampled) -> dict[str, Any]:
+        """What was done, to be written beside the results; names without folders."""
+        from .sampling import achieved_acceleration
+        from .training import machine
+
+        return {
+            "method": self.name,
+            "data": undersampled.cines.source,
+            "n_cines": len(undersampled),
+            "acceleration": self.acceleration,
+            "achieved_acceleration": achieved_acceleration(undersampled.mask),
+            "center_lines": self.center_lines,
+            "density": self.density,
+            "mask_seed": self.mask_seed,
+            "notes": undersampled.cines.notes,
+            **machine(),
+        }
+
+    @property
+    def name(self) -> str:
+        """The method without folders."""
+        return Path(self.method).name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Undersampling):
+    """Undersample cines, reconstruct them, compare with the fully sampled ones.
+
+    Example: dmri evaluate --data cine.npz --method view_sharing --json view_sharing.json
+    """
+
+    json: Path | None = None
+    """where to write the results"""
+
+    def __call__(self) -> None:
+        _check_output(self.json, self.force)
+        from . import metrics, training
+
+        reconstruct, undersampled = self.open()
+        rows = training.evaluate(reconstruct, undersampled, title=self.name)
+        summary = metrics.summarise(rows)
+        if self.json is not None:
+            seconds = sum(row["seconds"] for row in rows) / len(rows)
+            result = self.describe(undersampled) | {"seconds_per_cine": seconds} | summary | {"cines": rows}
+            text = jsonlib.dumps(_finite(result), indent=1, allow_nan=False) + "\n"
+            with _writing(self.json):
+                training.write_text(self.json, text)
+        print(metrics.table({self.name: summary}, ("psnr", "ssim", "nmse", "psnr_dynamic")), end="\n\n")
+        print(metrics.table({self.name: summary}, ("psnr_volume", "ssim_volume")))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconstruct(Undersampling):
+    """Undersample cines, reconstruct them, keep the images.
+
+    Example: dmri reconstruct --data cine.npz --method kt_tv --out kt_tv.npz
+    """
+
+    out: Path
+    """.npz to write: 'dataset' (n, t, y, x), 'mask', and in 'description' (JSON) what was done"""
+    complex: bool = False
+    """keep the phase: complex64 instead of float32 magnitude"""
+
+    def __call__(self) -> None:
+        _check_output(self.out, self.force)
+        import numpy as np
+        import torch
+        from tqdm import tqdm
+
+        from .data import save_npz
+
+        reconstruct, undersampled = self.open()
+        dataset = np.empty(undersampled.cines.shape, np.complex64 if self.complex else np.float32)
+        with torch.no_grad():
+            batches = tqdm(undersampled.batches(1), self.name, len(dataset), unit="cine")
+            for i, (kspace, mask, _) in enumerate(batches):
+                image = reconstruct(kspace, mask)[0]
+                dataset[i] = image if self.complex else image.abs()
+        description = np.array(jsonlib.dumps(self.describe(undersampled)))
+        arrays = {"dataset": dataset, "mask": undersampled.mask[0].numpy(), "description": description}
+        if undersampled.cines.groups is not None:
+            arrays["groups"] = undersampled.cines.groups
+        with _writing(self.out):
+            save_npz(self.out, arrays)
+        print(f"{self.out}: {len(dataset)} cines")
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a network; the defaults are those of the profile (DMRI_PROFILE, or --profile).
+
+    The folder gets the weights, the log (log.csv, output.txt) and images of test cines.
+
+    Example: dmri train --out runs/first
+
+    Example: dmri train --out runs/second --model unrolled --cascades 3 --data cine.npz
+    """
+
+    out: Path
+    """run folder"""
+    data: str = field(default_factory=profiles.data_source)
+    """'phantom', or a .npz (key 'dataset') or .npy of shape (n, t, y, x) or (t, y, x)"""
+    model: Literal["dual_unet", "unrolled"] = "dual_unet"
+    """the network; its own options follow below"""
+    profile: Literal["tiny", "demo", "full"] = "demo"
+    """the size of the run: defaults of all options below, number and size of phantoms"""
+    limit: int | None = None
+    """only the first so many cines"""
+    resume: bool = False
+    """go on where the run in that folder was interrupted"""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """where to train; auto: a GPU where there is one"""
+    network: AvoidSubcommands[OmitArgPrefixes[DualUNetConfig | UnrolledConfig]] = field(
+        default_factory=DualUNetConfig
+    )
+    training: OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
+
+    def __call__(self) -> None:
+        _check_run_folder(self.out, self.resume)
+        _check_options(self.network, self.training)
+        import torch
+
+        from . import classical, methods, metrics, training
+        from .data import UndersampledCines, split
+
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise UsageError("--device cuda: found no GPU that torch can use; expected auto or cpu")
+        device = "cuda" if self.device != "cpu" and torch.cuda.is_available() else "cpu"
+        profile, config = PROFILES[self.profile], self.training
+        limit = profile.n_cines if self.limit is None and self.data == "phantom" else self.limit
+        parts = split(_open(self.data, limit, shape=profile.shape), seed=config.seed)
+        sampling = config.acceleration, config.center_lines, config.density
+        train = UndersampledCines(parts[0], *sampling, config.seed, training=True, crop=config.crop)
+        validation = UndersampledCines(parts[1], *sampling, config.seed + 1)
+        test = UndersampledCines(parts[2], *sampling, config.seed + 2)
+        description = {
+            "network": methods.describe_network(self.network),
+            "data": methods.describe_data(train.cines, validation.cines),
+        }
+        network = methods.build(self.network, config.seed)
+        ladder = {
+            "zero_filled": classical.zero_filled,
+            "view_sharing": classical.view_sharing,
+            self.model: network,
+        }
+        with _writing(self.out):
+            training.fit(
+                network,
+                train,
+                validation,
+                config,
+                self.out,
+                description=description,
+                resume=self.resume,
+                device=device,
+            )
+            network.to("cpu")
+            rows = {name: training.evaluate(method, test, title=name) for name, method in ladder.items()}
+            table = metrics.table({name: metrics.summarise(of) for name, of in rows.items()})
+            _finish_output_txt(self.out / "output.txt", rows[self.model], table)
+            _write_images(self.out / "images", network, test)
+        print(f"{table}\n\n{self.out}: weights, log.csv, output.txt, images")
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """Write beating-heart phantoms, with labels and volume curves.
+
+    Example: dmri phantom --out phantom.npz --n 28 --seed 0
+    """
+
+    out: Path
+    """.npz to write: 'dataset' (n, t, y, x), 'labels', 'lv_volume' (mL), 'ejection_fraction', 'groups'"""
+    n: int = 28
+    """number of phantoms"""
+    seed: int = 0
+    """another seed gives other anatomies"""
+    frames: int = 20
+    """of one heart beat"""
+    size: tuple[int, int] = (192, 192)
+    """phase-encode lines and readout columns"""
+    complex: bool = False
+    """with phase: complex64 instead of float32 magnitude"""
+    force: bool = False
+    """overwrite what is there"""
+
+    def __call__(self) -> None:
+        _check_output(self.out, self.force)
+        from .data import phantom_arrays, save_npz
+
+        arrays = phantom_arrays(self.n, (self.frames, *self.size), self.seed, self.complex)
+        with _writing(self.out):
+            save_npz(self.out, arrays)
+        print(f"{self.out}: {self.n} phantoms, shape {arrays['dataset'].shape}")
+
+
+@dataclass(frozen=True)
+class Info:
+    """Say what a file holds and what would be done to its values.
+
+    Example: dmri info cine.npz
+    """
+
+    path: Annotated[Positional[str], arg(metavar="PATH")]
+    """.npz (key 'dataset') or .npy, or 'phantom'"""
+
+    def __call__(self) -> None:
+        from .data import open_cine
+
+        cines = open_cine(self.path)
+        n, t, y, x = cines.shape
+        low = min(cine.abs().min().item() for cine in cines)
+        high = max(cine.abs().max().item() for cine in cines)
+        kind = "complex64" if cines[0].is_complex() else "float32 magnitude"
+        groups = "unknown" if cines.groups is None else f"{len(set(cines.groups.tolist()))}"
+        print(f"{cines.source}: {n} cines of {t} frames, {y} phase-encode lines x {x} columns")
+        print(f"values: {kind}, magnitudes from {low:.4g} to {high:.4g}")
+        print(f"groups: {groups}")
+        print(
+            "\n".join(f"note: {note}" for note in cines.notes)
+            or "notes: none, the values are used as they are"
+        )
+
+
+@dataclass(frozen=True)
+class Report:
+    """Execute the notebooks and build the site.
+
+    Example: dmri report --profile demo
+    """
+
+    out: Path = Path("build/report")
+    """folder of the site"""
+    data: str = field(default_factory=profiles.data_source)
+    """'phantom', or a .npz (key 'dataset') or .npy of shape (n, t, y, x) or (t, y, x)"""
+    profile: Literal["tiny", "demo", "full"] = field(default_factory=lambda: profiles.current().name)
+    """the size of networks, training and phantoms"""
+
+    def __call__(self) -> None:
+        try:
+            from . import report
+        except ModuleNotFoundError as error:
+            raise UsageError(
+                f"the report needs {error.name}; expected an installation with [report]"
+            ) from None
+        if self.data != "phantom":
+            _open(self.data, None)
+        report.build_report(self.out, self.data, self.profile)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    argv
+        arguments; by default those of the process
+
+    Returns
+    -------
+        exit code: 0 done, 2 wrong input (one line on stderr), 130 interrupted
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        _parse(argv)()
+        sys.stdout.flush()
+    except SystemExit as stop:  # --help
+        return int(stop.code or 0)
+    except KeyboardInterrupt:
+        print("\ndmri: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # whoever read our output has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except (ValueError, OSError, MemoryError, ArithmeticError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and type(error).__name__ == "ReportError":
+            print(
+                f"dmri: {error}", file=sys.stderr
+            )  # a notebook or the renderer failed: not the input's fault
+            return 1
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
+        message = " ".join(str(error).split()) or type(error).__name__
+        print(f"dmri: error: {message}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parse(argv: list[str]) -> Callable[[], None]:
+    """The command, ready to be called. What tyro would say in a box is one line here."""
+    ahead = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    ahead.add_argument("--model")
+    ahead.add_argument("--profile")
+    messages = io.StringIO()
+    try:
+        with redirect_stderr(messages):
+            chosen = ahead.parse_known_args(argv if argv[:1] == ["train"] else [])[0]
+            profile = PROFILES.get(chosen.profile) or profiles.current()
+            model = "unrolled" if chosen.model == "unrolled" else "dual_unet"
+            train = Train(
+                out=tyro.MISSING,
+                model=model,
+                profile=profile.name,
+                network=getattr(profile, model),
+                training=getattr(profile, f"{model}_training"),
+            )
+            commands = (
+                Annotated[Evaluate, subcommand("evaluate")]
+                | Annotated[Reconstruct, subcommand("reconstruct")]
+                | Annotated[Train, subcommand("train", default=train)]
+                | Annotated[Phantom, subcommand("phantom")]
+                | Annotated[Info, subcommand("info")]
+                | Annotated[Report, subcommand("report")]
+            )
+            return tyro.cli(
+                commands, prog="dmri", description=DESCRIPTION, args=argv, config=(FlagCreatePairsOff,)
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise UsageError(_one_line(messages.getvalue())) from None
+
+
+def _one_line(box: str) -> str:
+    """The sections of one of tyro's boxes that say what is wrong, and where help is."""
+    lines = ["" if re.fullmatch(r"[ |│+╰╯─-]*", line) else line.strip("|│ ") for line in box.splitlines()[1:]]
+    sections = [" ".join(section.split()) for section in "\n".join(lines).split("\n\n")]
+    wrong = [text for text in sections if not text.startswith(("For full", "Argument help", "Perhaps"))]
+    return "; ".join(text.rstrip(".") for text in wrong if text) + "; see dmri --help"
+
+
+def _open(source: str, limit: int | None, **phantom):
+    from .data import open_cine
+
+    cines = open_cine(source, n=limit, **phantom)
+    for note in cines.notes:
+        print(f"dmri: note: {cines.source}: {note}", file=sys.stderr)
+    return cines
+
+
+def _check_output(path: Path | None, force: bool) -> None:
+    """Say now what would go wrong after the work is done."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise UsageError(f"{path}: found a folder; expected the name of a file to write")
+    if path.exists() and not force:
+        raise UsageError(f"{path}: found an existing file; expected a new name, or --force to overwrite it")
+    _check_writable(path)
+
+
+def _check_run_folder(path: Path, resume: bool) -> None:
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"{path}: found a file; expected a folder for the run")
+    found = {entry.name for entry in path.iterdir()} if path.exists() else set()
+    if found and not resume:
+        raise UsageError(
+            f"{path}: found a folder that is not empty; expected a new one, or a run and --resume"
+        )
+    if found and "config.json" not in found:
+        raise UsageError(f"{path}: found no run to resume; expected config.json and checkpoint.pt")
+    _check_writable(path)
+
+
+def _check_writable(path: Path) -> None:
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise UsageError(f"{path}: cannot be written; expected a folder that can be written to")
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Make the folder of an output; where writing fails, name the output."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def _check_options(*configs: DualUNetConfig | UnrolledConfig | TrainConfig) -> None:
+    may_be_zero = {
+        "depth",
+        "branches",
+        "resnet_features",
+        "resnet_blocks",
+        "blocks",
+        "crop",
+        "center_lines",
+        "seed",
+    }
+    for config in configs:
+        for option in fields(config):
+            value = getattr(config, option.name)
+            lowest = 1 if isinstance(value, int) and option.name not in may_be_zero else 0
+            if not isinstance(value, (bool, str)) and not value >= lowest:
+                raise UsageError(f"--{option.name.replace('_', '-')} {value}: expected at least {lowest}")
+    dropout = getattr(configs[0], "dropout", 0)
+    if dropout >= 1:
+        raise UsageError(f"--dropout {dropout}: expected a probability below 1")
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity: None instead."""
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _finish_output_txt(path: Path, rows: list[dict], table: str) -> None:
+    from .training import write_text
+
+    epochs = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("Epoch")]
+    cines = [f"Test cine {row['cine']}: PSNR {row['psnr']:.3f} dB, SSIM {row['ssim']:.4f}" for row in rows]
+    write_text(path, "\n".join([*epochs, "", *cines, "", table, ""]))
+
+
+def _write_images(folder: Path, network, test) -> None:
+    """All frames of the first test cines: undersampled, reconstructed, fully sampled, of both branches."""
+    import torch
+
+    from .classical import zero_filled
+
+    folder.mkdir(exist_ok=True)
+    for i in range(min(len(test), IMAGES_OF)):
+        kspace, mask, target = (tensor[None] for tensor in test[i])
+        with torch.no_grad():
+            _save_frames(folder / f"undersampled_{i}.png", zero_filled(kspace, mask).abs())
+            _save_frames(folder / f"reconstruction_{i}.png", network(kspace, mask).abs())
+            _save_frames(folder / f"full_sampling_{i}.png", target.abs())
+            if len(getattr(getattr(network, "network", None), "unets", ())):
+                frames = torch.arange(network.network.frames) % target.shape[1]
+                branches = network.network.branch_images(network.start(kspace, mask)[:, frames])
+                _save_frames(folder / f"branch_real_{i}.png", branches.real, lowest=-1)
+                _save_frames(folder / f"branch_imaginary_{i}.png", branches.imag, lowest=-1)
+
+
+def _save_frames(path: Path, cine, lowest: float = 0) -> None:
+    """The frames of one cine ``(1, t, y, x)`` in rows, gray from ``lowest`` to 1."""
+    import numpy as np
+    from matplotlib.image import imsave
+
+    _, t, y, x = cine.shape
+    columns = math.ceil(math.sqrt(t))
+    rows = math.ceil(t / columns)
+    frames = np.full((rows * columns, y, x), lowest, np.float32)
+    frames[:t] = cine[0]
+    tiles = frames.reshape(rows, columns, y, x).swapaxes(1, 2).reshape(rows * y, columns * x)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    imsave(beside, tiles, format="png", cmap="gray", vmin=lowest, vmax=1)
+    os.replace(beside, path)

@@ -1,0 +1,391 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
+#     notebook_metadata_filter: kernelspec,jupytext,-widgets
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 4 · Training: what a network learns, and how we know
+#
+# How good does the network of notebook 3 become when it is trained, and is that good enough?
+#
+# Training is the easy part: fifteen lines. Knowing what the result is worth takes more care:
+# cines that the network has never seen, masks it has never seen, and methods without any
+# learning beside it in the same table.
+#
+# **When you are through, you can**
+#
+# 1. split cines into training, validation and test so that no patient is on two sides;
+# 2. write the training loop, with weight decay and a learning-rate schedule, and read its curves;
+# 3. explain why every sample and every epoch gets a fresh mask;
+# 4. report PSNR and SSIM of every test slice, before and after, with mean and spread;
+# 5. place the network on the ladder of classical methods, and say how sure that place is.
+#
+# **You need** notebooks [02](02_aliasing.ipynb) (forward model, metrics, ladder) and
+# [03](03_network.ipynb) (the network).
+#
+# **Time:** an hour and a half to work through; about a minute and a half to run on two cores
+# when the trained network is loaded, four minutes when it is trained.
+
+# %% [markdown]
+# ## Set up
+
+# %%
+from dataclasses import replace
+
+import torch
+
+from dmri_helpers import data, methods, metrics, operators, plotting, profiles, training, widgets
+
+profile, source, seed = profiles.current(), profiles.data_source(), 0
+cines = data.open_cine(source, n=profile.n_cines, shape=profile.shape)
+results = profiles.results_folder()
+print(f"profile {profile.name}, data {cines.source}: {cines.shape}")
+
+# %% [markdown]
+# ## 4.1 Three sets of cines, and no patient in two of them
+#
+# We need three sets. The **training** cines move the weights. The **validation** cines choose:
+# which epoch was best, which learning rate. The **test** cines are looked at once, at the end.
+# The assignment asks for 4 : 1 : 2.
+#
+# The dangerous part is hidden in "cines". Two neighbouring slices of one heart are nearly the
+# same picture. If one is trained on and the other tested on, the test measures memory. So we
+# split *patients*, with a seed: the same split today, tomorrow, and for every method we compare.
+
+# %%
+train, val, test = data.split(cines, ratio=(4, 1, 2), seed=seed)
+for name, part in {"training": train, "validation": val, "test": test}.items():
+    print(f"{name:10} {len(part):3} cines, patients known: {part.groups is not None}")
+
+# %% tags=["nbval-check-output"]
+if cines.groups is not None:
+    sides = [set(part.groups.tolist()) for part in (train, val, test)]
+    assert sides[0].isdisjoint(sides[1]) and (sides[0] | sides[1]).isdisjoint(sides[2])
+assert len(train) + len(val) + len(test) == len(cines)
+print("every cine in one set, no patient in two")
+
+# %% [markdown]
+# Where a file does not say which cines belong together, every cine counts as a patient of its
+# own, and the line above promises less than it seems: then ask whoever made the file.
+#
+# ## 4.2 A fresh mask every time
+#
+# > **Predict 4.1.** The seed report drew its masks once and used them in every epoch. What could
+# > a network with a million weights learn from that, besides how hearts look?
+#
+# It can learn the *mask*: which aliasing pattern to subtract. That knowledge is worthless on the
+# next scan. So `UndersampledCines` draws a new mask for every training sample in every epoch;
+# validation and test masks stay fixed, or we could not compare one epoch with the next.
+
+# %%
+config = profile.dual_unet_training
+training_set = data.UndersampledCines(train, seed=seed, training=True, crop=config.crop or None)
+validation_set = data.UndersampledCines(val, seed=seed + 1)
+test_set = data.UndersampledCines(test, seed=seed + 2)
+kspace, mask, target = training_set[0]
+print("k-space, mask and target of one sample:", *(tuple(a.shape) for a in (kspace, mask, target)))
+
+# %% tags=["nbval-check-output"]
+masks = []
+for epoch in (1, 2):
+    training_set.set_epoch(epoch)
+    masks.append(training_set[0][1])
+assert not torch.equal(*masks) and torch.equal(test_set[0][1], test_set[0][1])
+print("training: another mask in every epoch; test: always the same")
+
+# %% [markdown]
+# The training samples are narrower than the cines: strips of readout columns. Notebook 2 showed
+# that columns are independent problems, so a strip is an honest, smaller and cheaper sample.
+#
+# ## 4.3 Loss, weight decay, schedule
+#
+# With $f_w$ the network and $b$ the zero-filled cine, we minimise over the weights $w$
+#
+# $$
+# L(w) = \frac{1}{N}\sum_{i} \bigl| f_w(b)_i - m_i \bigr|^2 ,
+# $$
+#
+# the mean squared error of the *complex* image over its $N$ pixels and frames. After every step
+# each weight also shrinks a little, $w \leftarrow w - \eta\,\lambda\, w$ with the rate $\eta$ and
+# the weight decay $\lambda$: weights that the data do not ask for fade away. That is the weight
+# regularisation of the assignment, in the form of Loshchilov and Hutter (AdamW).
+#
+# The rate $\eta$ itself rises linearly over the first twentieth of the run, while the running
+# averages of Adam are still poor, and then falls along half a cosine to zero, so that the last
+# steps polish.
+#
+# ## 4.4 The loop, whole
+
+# %%
+def train_network(model, samples, config):
+    """Train with AdamW on the squared error of the complex image; the mean loss of every epoch."""
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
+    losses = []
+    for epoch in range(1, config.epochs + 1):
+        torch.manual_seed(config.seed * 1_000_003 + epoch)  # dropout
+        samples.set_epoch(epoch)  # fresh masks, strips and order
+        model.train()
+        batches = list(samples.batches(config.batch_size))
+        total = 0.0
+        for step, (kspace, mask, target) in enumerate(batches):
+            progress = (epoch - 1 + step / len(batches)) / config.epochs
+            for group in optimizer.param_groups:
+                group["lr"] = config.learning_rate * training.rate_factor(progress, "cosine")
+            optimizer.zero_grad()
+            error = model(kspace, mask) - target
+            loss = (error.real**2 + error.imag**2).mean()
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(target)
+        losses.append(total / len(samples))
+    return losses
+
+
+# %% [markdown]
+# That is all of it. `training.fit` has the same loop inside; around it, it validates after every
+# epoch, keeps the best weights, writes a log, and can go on after an interruption. A small network
+# and two short epochs show that both do the same:
+
+# %% tags=["nbval-check-output"]
+small = replace(profiles.TINY.dual_unet, frames=cines.shape[1])
+short = replace(config, epochs=2, batch_size=2, learning_rate=3e-3, mixed_precision=False)
+strips = data.UndersampledCines(train.subset(range(4)), seed=seed, training=True, crop=16)
+mine = train_network(methods.build(small), strips, short)
+log = training.fit(methods.build(small), strips, validation_set, short)
+torch.testing.assert_close(torch.tensor(mine), torch.tensor([row["train_loss"] for row in log[1:]]))
+print("my loop and training.fit: the same losses")
+
+# %% [markdown]
+# ## 4.5 The run
+#
+# > **Predict 4.2.** The network starts as the identity (notebook 3): what is its PSNR on the
+# > validation cines before the first step? And which will be lower in the end, the training loss
+# > or the validation loss? Mind the dropout: it is switched on in one of them only.
+#
+# If this very run exists (same network, same settings, same data), it is loaded, with its log; if
+# not, it is trained here, with a progress bar.
+
+# %%
+model, log, folder = methods.trained(
+    "dual_unet", profile.dual_unet, config, training_set, validation_set, profiles.runs_folder()
+)
+best = max(log, key=lambda row: row["val_psnr"])
+print(f"{folder.name}: {config.epochs} epochs, {sum(row['seconds'] for row in log):.0f} s when it was trained")
+print(f"best epoch {best['epoch']}: validation PSNR {best['val_psnr']:.2f} dB, from {log[0]['val_psnr']:.2f} dB")
+
+# %%
+curves = plotting.loss_curves(log)
+plotting.save(curves, results / "04_curves.png")
+curves
+
+# %% [markdown]
+# **Figure 4.1.** Loss on training and validation cines (logarithmic), validation PSNR and learning
+# rate against the epoch. Epoch 0 is the untrained network: its PSNR is that of the zero-filled
+# image. Look for three things: whether the validation loss still falls at the end (train longer),
+# whether it turns upwards while the training loss falls (the network memorises), and how both
+# become smooth when the rate goes to zero.
+#
+# ## 4.6 Before and after
+#
+# > **Assignment, part b.** Split, loss curves, test images before and after, and the scores of
+# > every test slice are in sections 4.1 and 4.5 to 4.7.
+
+# %%
+kspace, mask, target = (array[None] for array in test_set[0])
+with torch.no_grad():
+    before = model.start(kspace, mask)
+    after = model(kspace, mask)
+truth = target[0].abs()
+shown = {"fully sampled": truth, "before: zero-filled": before[0], "after: network": after[0]}
+
+# %%
+scores = {name: {"psnr": metrics.cine_metrics(cine, truth)["psnr"]} for name, cine in shown.items()}
+scores["fully sampled"] = "reference"
+figure = plotting.cine_comparison(shown, frame=3, reference="fully sampled", scores=scores)
+plotting.save(figure, results / "04_before_after.png")
+figure
+
+# %% [markdown]
+# **Figure 4.2.** One frame of the first test cine: fully sampled, before and after the network;
+# below, the errors on one common scale. The noise-like ripples of the aliasing are gone. Now look at the
+# edges of the heart in the error map, and ask what the network put in their place.
+
+# %%
+column = target.shape[-1] // 2
+widgets.frame_slider(shown, errors_against="fully sampled", column=column)
+
+# %% [markdown]
+# **Figure 4.3.** The same cine under a frame slider; at the bottom one column against time. A
+# network that smooths over time shows it here first: the borders of the heart move less than they
+# should.
+#
+# ## 4.7 Every test slice
+#
+# One picture proves nothing. These are all test cines, each with its own mask:
+
+# %%
+rows = {"zero_filled": training.evaluate(methods.load("zero_filled"), test_set, title="zero-filled")}
+rows["dual_unet"] = training.evaluate(model, test_set, title="network")
+print("slice   PSNR before   after / dB    SSIM before   after")
+for a, b in zip(rows["zero_filled"], rows["dual_unet"]):
+    print(f"{a['cine']:5} {a['psnr']:13.2f} {b['psnr']:7.2f} {a['ssim']:17.3f} {b['ssim']:7.3f}")
+
+# %%
+before_psnr, after_psnr = ([row["psnr"] for row in rows[name]] for name in ("zero_filled", "dual_unet"))
+plotting.paired_scores(before_psnr, after_psnr, "PSNR (dB)", names=("zero-filled", "network"))
+
+# %% [markdown]
+# **Figure 4.4.** PSNR of every test slice before and after; a line joins the two values of a slice.
+# The lines say more than two means with their spreads: slices differ from each other far more than
+# the gain differs from slice to slice.
+#
+# ## 4.8 The same table, with everything that needs no training
+#
+# > **Predict 4.3.** Rank these five by PSNR before you run the cell: zero-filled, temporal mean,
+# > view sharing, k-t total variation, and the network.
+
+# %%
+for name in ("temporal_mean", "view_sharing", "kt_tv"):
+    rows[name] = training.evaluate(methods.load(name), test_set, title=name)
+order = ["zero_filled", "dual_unet", "temporal_mean", "view_sharing", "kt_tv"]
+summary = {name: metrics.summarise(rows[name]) for name in order}
+print(metrics.table(summary))
+
+# %%
+ladder = plotting.ladder([{"method": name, **summary[name]} for name in order])
+plotting.save(ladder, results / "04_ladder.png")
+ladder
+
+# %% [markdown]
+# **Figure 4.5.** The ladder on these test cines: mean and standard deviation over cines of the PSNR,
+# of the PSNR where the heart moves, and of SSIM.
+#
+# The next cell says in words what the numbers say.
+
+# %%
+gain = summary["dual_unet"]["psnr"]["mean"] - summary["zero_filled"]["psnr"]["mean"]
+gap = summary["dual_unet"]["psnr"]["mean"] - summary["view_sharing"]["psnr"]["mean"]
+print(f"The network gains {gain:.1f} dB over the zero-filled image,")
+print(f"and stands {abs(gap):.1f} dB {'below' if gap < 0 else 'above'} copying lines from the next frame.")
+
+# %% [markdown]
+# The seed report trained such a network for 800 epochs on the real cines of its course and reached
+# $29.08 \pm 1.93$ dB (its README); view sharing reaches 34.5 dB on cines of that same set. A large
+# gain over the zero-filled image is no achievement by itself: the zero-filled image is the
+# poorest use one can make of the data.
+#
+# Why does the network lose against a copy? It sees one aliased picture and must invent what is
+# missing; nothing tells it which lines were *measured*, and nothing stops it from changing them.
+# View sharing leaves every measured line as it is. Notebook 6 gives the network that, too.
+#
+# ## 4.9 A mistake on purpose: dropout that is still on
+#
+# `model.train()` switches dropout on, `model.eval()` off. Forget the second, and the network that
+# you test is a damaged one, another at every call.
+
+# %% tags=["nbval-check-output"]
+sample = (kspace, mask)
+with torch.no_grad():
+    again = (model(*sample) - model(*sample)).abs().max()
+    model.train()
+    forgotten = (model(*sample) - model(*sample)).abs().max()
+    model.eval()
+assert again == 0 and forgotten > 0
+print("eval: the same twice; train: another image at every call")
+
+# %% [markdown]
+# The symptom: scores that change when you run the cell again, and a test PSNR below the last
+# validation PSNR. `fit` and `evaluate` switch for you; your own loop has to.
+
+# %%
+training.record(
+    results / "04_training.json", profile=profile.name, data=cines.source, seed=seed,
+    split={"training": len(train), "validation": len(val), "test": len(test)},
+    config=methods.describe_network(profile.dual_unet), epochs=config.epochs, summary=summary, rows=rows,
+)  # fmt: skip
+
+# %% [markdown]
+# ## Exercises
+#
+# ### Exercise 4.1 · How sure is the gap?
+#
+# With so few test slices, could the network's place below (or above) view sharing be luck? Draw the
+# test slices with replacement a thousand times, take the mean difference each time, and give the
+# range that holds 95 % of them.
+#
+# *Hint:* `torch.randint(n, (1000, n))` draws all of them at once. Take the difference slice by slice
+# *first*: the slices differ more than the methods.
+
+# %% tags=["hide-cell"]
+# Solution 4.1
+shared = torch.tensor([row["psnr"] for row in rows["view_sharing"]])
+difference = torch.tensor(after_psnr) - shared
+n = len(difference)
+draws = difference[torch.randint(n, (1000, n), generator=torch.Generator().manual_seed(seed))].mean(1)
+low, high = draws.quantile(0.025).item(), draws.quantile(0.975).item()
+print(f"network - view sharing: {difference.mean():.2f} dB, 95 % between {low:.2f} and {high:.2f} dB")
+
+# %% [markdown]
+# If the range leaves zero out, the order of the two is not luck *on cines like these*. It says nothing
+# about cines of another scanner.
+#
+# ### Exercise 4.2 · Another acceleration
+#
+# The network has only ever seen acceleration 5. What happens to it, and to view sharing, at
+# acceleration 4? Use two test cines.
+#
+# *Hint:* `data.UndersampledCines(test.subset(range(2)), acceleration=..., seed=...)`.
+
+# %% tags=["hide-cell"]
+# Solution 4.2
+for acceleration in (5, 4):
+    other = data.UndersampledCines(test.subset(range(2)), acceleration=acceleration, seed=seed + 3)
+    for name, method in {"network": model, "view sharing": methods.load("view_sharing")}.items():
+        psnr = metrics.summarise(training.evaluate(method, other, title=name))["psnr"]["mean"]
+        print(f"acceleration {acceleration}: {name:12} {psnr:.2f} dB")
+
+# %% [markdown]
+# More data help both, but a network that was trained on one acceleration is not sure to turn them
+# into quality: it was taught how much to take away from an image that is aliased *this* much.
+#
+# ### Exercise 4.3 · How much of its data does the network keep?
+#
+# The measured lines are the only thing we know for certain. Measure $\lVert U F \hat m - y \rVert /
+# \lVert y \rVert$ for the network's image $\hat m$ and for view sharing.
+
+# %% tags=["hide-cell"]
+# Solution 4.3
+A = operators.ForwardModel(mask)
+for name, image in {"network": after, "view sharing": methods.load("view_sharing")(kspace, mask)}.items():
+    print(f"{name:12} changes its measured data by {(A(image) - kspace).norm() / kspace.norm():.1%}")
+
+# %% [markdown]
+# The network contradicts what was measured. That is the door through which notebook 6 goes.
+#
+# ## Summary
+#
+# 1. **Split** by patient, with a seed, 4 : 1 : 2; the test set is looked at once.
+# 2. **The loop** is fifteen lines: draw, reconstruct, compare, step. Weight decay and the schedule
+#    are one line each; the curves tell whether to train longer or whether the network memorises.
+# 3. **A fresh mask** for every sample and epoch, so that the network learns hearts and not masks.
+# 4. **Every test slice** is reported, before and after, with mean and standard deviation.
+# 5. **The ladder** comes with it: a network is worth what it gains over the best method that needs
+#    no training, slice by slice, and a resampled range says how sure that is.
+#
+# ## References
+#
+# - I. Loshchilov, F. Hutter: Decoupled weight decay regularization. ICLR 2019.
+# - I. Loshchilov, F. Hutter: SGDR: Stochastic gradient descent with warm restarts. ICLR 2017.
+# - D. P. Kingma, J. Ba: Adam: A method for stochastic optimization. ICLR 2015.
+# - Z. Wang, A. C. Bovik, H. R. Sheikh, E. P. Simoncelli: Image quality assessment: from error
+#   visibility to structural similarity. IEEE Transactions on Image Processing 13:600, 2004.
+#
+# **Next:** [05_ablations](05_ablations.ipynb) takes the network apart: which pieces earn their place?

@@ -1,0 +1,394 @@
+"""Cines: opened, checked, split, undersampled."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import hypothesis.extra.numpy as hnp
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from torch.utils.data import DataLoader
+
+from dmri_helpers import data
+from dmri_helpers.data import Cines, DataError, UndersampledCines, open_cine, split
+from dmri_helpers.fourier import fft2c, ifft2c
+from dmri_helpers.sampling import ky_t_mask
+
+
+def random_cines(n=7, shape=(4, 24, 20), groups=None, complex_valued=False) -> Cines:
+    rng = np.random.default_rng(0)
+    array = rng.random((n, *shape), dtype=np.float32)
+    if complex_valued:
+        array = (array * np.exp(2j * np.pi * rng.random(array.shape))).astype(np.complex64)
+    return Cines(array, "random", groups)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("DMRI_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_phantom_is_generated_once_and_never_depends_on_n(cache, monkeypatch):
+    cines = open_cine(n=3, shape=(4, 32, 24))
+    assert cines.shape == (3, 4, 32, 24) and cines.source == "phantom" and cines.groups.tolist() == [0, 1, 2]
+    assert torch.equal(open_cine(n=2, shape=(4, 32, 24)).tensor(), cines.tensor()[:2])
+    assert not torch.equal(open_cine(n=3, shape=(4, 32, 24), seed=1)[0], cines[0])
+    monkeypatch.setattr(data.phantom, "cine_phantom", None)
+    assert torch.equal(open_cine(n=3, shape=(4, 32, 24)).tensor(), cines.tensor())
+
+
+def test_damaged_cache_is_made_again(cache):
+    first = open_cine(n=2, shape=(3, 32, 32)).tensor()
+    (file,) = cache.iterdir()
+    whole = file.read_bytes()
+    for damaged in (b"", b"nonsense", whole[: len(whole) // 2], whole.replace(whole[2000:2100], bytes(100))):
+        file.write_bytes(damaged)
+        assert torch.equal(open_cine(n=2, shape=(3, 32, 32)).tensor(), first)
+        assert file.read_bytes() == whole and list(cache.iterdir()) == [file]
+
+
+def test_phantom_without_a_place_for_the_cache(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("DMRI_CACHE", str(tmp_path / "file" / "cache"))
+    assert open_cine(n=1, shape=(2, 32, 32)).shape == (1, 2, 32, 32)
+
+
+def test_phantoms_in_parallel_are_the_same(capsys, monkeypatch):
+    monkeypatch.setattr(data.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    parallel = data.phantom_arrays(8, (3, 32, 32))
+    assert "8/8" in capsys.readouterr().err
+    monkeypatch.setattr(data, "_PARALLEL_FROM", 99)
+    serial = data.phantom_arrays(8, (3, 32, 32))
+    assert parallel.keys() == {"dataset", "labels", "lv_volume", "ejection_fraction", "groups"}
+    for key, array in parallel.items():
+        np.testing.assert_array_equal(array, serial[key])
+
+
+def test_phantoms_without_processes(monkeypatch):
+    def no_processes(*_):
+        raise OSError("no semaphores here")
+
+    monkeypatch.setattr(data, "ProcessPoolExecutor", no_processes)
+    monkeypatch.setattr(data.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    assert len(data.phantom_arrays(8, (2, 32, 32))["dataset"]) == 8
+
+
+@pytest.mark.parametrize("n, seed", [(0, 0), (3, -1)])
+def test_impossible_phantoms(n, seed):
+    with pytest.raises(ValueError):
+        data.phantom_arrays(n, (2, 32, 32), seed)
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.npy", "npy.without-suffix"])
+@pytest.mark.parametrize("dtype", [np.float32, np.complex64])
+@pytest.mark.parametrize("shape", [(2, 5, 9, 7), (5, 9, 7)])
+def test_files_open_unchanged(tmp_path, name, dtype, shape):
+    array = np.random.default_rng(0).random(shape).astype(dtype)
+    path = tmp_path / name
+    with path.open("wb") as file:
+        np.savez_compressed(file, dataset=array) if name == "a.npz" else np.save(file, array)
+    cines = open_cine(path)
+    assert cines.source == name and cines.notes == [] and cines.groups is None
+    np.testing.assert_array_equal(cines.tensor(), array.reshape(-1, 5, 9, 7))
+    assert len(open_cine(str(path), n=1)) == 1 and len(open_cine(path, n=99)) == len(cines)
+    cines[0].zero_()
+    np.testing.assert_array_equal(cines[-1], array.reshape(-1, 5, 9, 7)[-1])
+    with pytest.raises(IndexError):
+        cines[len(cines)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    hnp.arrays(
+        st.sampled_from(["<f2", "<f4", ">f4", "<f8", "<c8", "<c16", "u1", "<i2", ">i4", "<i8", "<u8"]),
+        hnp.array_shapes(min_dims=3, max_dims=4, max_side=5),
+    )
+)
+def test_any_numbers_open_to_unit_magnitude_or_one_line(tmp_path_factory, array):
+    path = tmp_path_factory.getbasetemp() / "any.npy"
+    np.save(path, array)
+    try:
+        cines = open_cine(path)
+    except DataError as error:
+        assert str(path) in str(error) and "\n" not in str(error) and "expected" in str(error)
+        return
+    tensor = cines.tensor()
+    assert tensor.dtype in (torch.float32, torch.complex64) and tensor.isfinite().all()
+    assert tensor.abs().max() <= 1 + 2e-6
+    assert tensor.is_complex() or tensor.min() >= -2e-6
+    array = array.astype(complex).reshape(tensor.shape)
+    peak = np.abs(array).max((1, 2, 3), keepdims=True)
+    assert cines.notes or peak.max() <= 1 + 2e-6
+    unit = array / np.where((peak > 1 + 1e-6) | (array.dtype.kind in "iu"), peak, 1)
+    np.testing.assert_allclose(tensor, unit, atol=3e-6)
+
+
+def test_scaling_is_said(tmp_path):
+    array = np.random.default_rng(0).random((3, 4, 8, 8))
+    expected = {
+        "u8": ((array * 255).astype(np.uint8), "integers (uint8)"),
+        "f8": (array, "float64 converted to float32"),
+        "loud": ((array * [[[[1]]], [[[7]]], [[[1]]]]).astype(np.float32), "1 of 3 cines exceed 1"),
+        "signed": ((2 * array - 1).astype(np.float32), "negative values"),
+        "faint": ((array / 1000).astype(np.float32), "the largest magnitude is only"),
+    }
+    for name, (values, note) in expected.items():
+        np.savez(tmp_path / f"{name}.npz", dataset=values)
+        (found,) = open_cine(tmp_path / f"{name}.npz").notes
+        assert note in found
+    loud = open_cine(tmp_path / "loud.npz").tensor()
+    np.testing.assert_allclose(loud[0], array[0], rtol=1e-6)
+    np.testing.assert_allclose(loud[1], array[1] / array[1].max(), rtol=1e-6)
+    assert open_cine(tmp_path / "signed.npz").tensor().is_complex()
+
+
+@pytest.mark.parametrize("key", ["groups", "patient"])
+@pytest.mark.parametrize("groups", [np.array([7, 7, 2]), np.array(["b", "b", "a"])])
+def test_groups(tmp_path, key, groups):
+    np.savez(tmp_path / "a.npz", dataset=np.random.default_rng(0).random((3, 2, 4, 4)), **{key: groups})
+    found = open_cine(tmp_path / "a.npz", n=3).groups
+    assert found.dtype.kind == "i" and found[0] == found[1] != found[2]
+    assert len(open_cine(tmp_path / "a.npz", n=2).groups) == 2
+
+
+def good() -> np.ndarray:
+    return np.random.default_rng(0).random((2, 3, 8, 8), dtype=np.float32)
+
+
+def spoiled(value) -> np.ndarray:
+    array = good()
+    array[1, 2, 3, 4] = value
+    return array
+
+
+def _npz(path: Path, **arrays) -> None:
+    with path.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def _npy(path: Path, array: np.ndarray) -> None:
+    with path.open("wb") as file:
+        np.save(file, array)
+
+
+def _zip(path: Path, **members: bytes) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def _truncated(path: Path) -> None:
+    _npz(path, dataset=good())
+    path.write_bytes(path.read_bytes()[:700])
+
+
+BAD_FILES = {
+    "missing": (lambda p: None, "no such file"),
+    "folder": (lambda p: p.mkdir(), "a folder"),
+    "empty-file": (lambda p: p.touch(), "an empty file"),
+    "not-a-zip": (lambda p: p.write_text("hello\nworld"), "neither zip nor .npy"),
+    "truncated": (_truncated, "a damaged file"),
+    "wrong-key": (lambda p: _npz(p, cine=good(), labels=good()), "the keys 'cine', 'labels'"),
+    "no-key": (lambda p: _zip(p), "no keys"),
+    "not-an-array": (lambda p: _zip(p, dataset=b"hello"), "values of type"),
+    "2-d": (lambda p: _npz(p, dataset=good()[0, 0]), "2 dimensions, shape (8, 8)"),
+    "5-d": (lambda p: _npz(p, dataset=good()[None]), "5 dimensions"),
+    "0-d": (lambda p: _npz(p, dataset=np.float32(1)), "0 dimensions"),
+    "no-cines": (lambda p: _npz(p, dataset=good()[:0]), "no values, shape (0, 3, 8, 8)"),
+    "no-columns": (lambda p: _npz(p, dataset=good()[..., :0]), "no values"),
+    "nan": (lambda p: _npz(p, dataset=spoiled(np.nan)), "1 values that are NaN or infinite in cine 1"),
+    "inf": (lambda p: _npz(p, dataset=spoiled(-np.inf)), "1 values that are NaN or infinite in cine 1"),
+    "complex-nan": (lambda p: _npz(p, dataset=spoiled(np.nan) * 1j), "NaN or infinite"),
+    "pickled": (lambda p: _npz(p, dataset=np.array([good(), None], object)), "pickled"),
+    "pickled-groups": (lambda p: _npz(p, dataset=good(), groups=np.array([1, None], object)), "pickled"),
+    "groups": (lambda p: _npz(p, dataset=good(), groups=np.arange(3)), "groups of shape (3,) for 2 cines"),
+    "constant": (
+        lambda p: _npz(p, dataset=np.stack([good()[0], 0 * good()[0]])),
+        "constant cine (number 1, 0",
+    ),
+    "constant-u8": (lambda p: _npz(p, dataset=np.full((1, 2, 8, 8), 255, np.uint8)), "constant cine"),
+    "bool": (lambda p: _npz(p, dataset=good() > 0.5), "values of type bool"),
+    "strings": (lambda p: _npz(p, dataset=np.full((2, 3, 4), "x")), "values of type <U1"),
+    "pickled-npy": (lambda p: _npy(p, np.array([1, None], object)), "pickled"),
+    "empty-npy": (lambda p: _npy(p, good()[:0]), "no values"),
+    "broken-npy": (lambda p: p.write_bytes(b"\x93NUMPY\x01\x00 nonsense"), "a damaged file"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FILES)
+def test_bad_files_are_one_line(tmp_path, case):
+    make, found = BAD_FILES[case]
+    path = tmp_path / "bad.npz"
+    make(path)
+    with pytest.raises(DataError) as error:
+        open_cine(path)
+    message = str(error.value)
+    assert str(path) in message and found in message and "; expected " in message and "\n" not in message
+
+
+def test_unpickling_never_happens(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "sprung",))
+
+    np.save(tmp_path / "trap.npy", np.array([Trap()], object))
+    (tmp_path / "trap.pkl").write_bytes(b"\x80\x04cposix\nsystem\n")
+    for name in ("trap.npy", "trap.pkl"):
+        with pytest.raises(DataError):
+            open_cine(tmp_path / name)
+    assert not (tmp_path / "sprung").exists()
+
+
+@settings(max_examples=60, deadline=None)
+@given(n=st.integers(3, 60), n_groups=st.integers(3, 20), seed=st.integers(0, 5), known=st.booleans())
+def test_split_keeps_patients_apart(n, n_groups, seed, known):
+    groups = np.random.default_rng(n).permutation(np.arange(n) % min(n, n_groups)) * 10 if known else None
+    cines = Cines(np.zeros((n, 1, 1, 1), np.float32), "zeros", groups)
+    parts = split(cines, seed=seed)
+    indices = [set(part._index.tolist()) for part in parts]
+    assert all(indices) and sorted(sum(map(list, indices), [])) == list(range(n))
+    if known:
+        patients = [set(part.groups.tolist()) for part in parts]
+        assert not (patients[0] & patients[1] or patients[0] & patients[2] or patients[1] & patients[2])
+    for part, again in zip(parts, split(cines, seed=seed), strict=True):
+        assert part._index.tolist() == again._index.tolist() == sorted(part._index)
+
+
+def test_split_ratio():
+    assert [len(part) for part in split(random_cines(28, (1, 2, 2)))] == [16, 4, 8]
+    assert [len(part) for part in split(random_cines(3, (1, 2, 2)))] == [1, 1, 1]
+    assert [len(part) for part in split(random_cines(10, (1, 2, 2)), (1, 1, 8))] == [1, 1, 8]
+    first, second = split(random_cines(28, (1, 2, 2)))[0], split(random_cines(28, (1, 2, 2)), seed=1)[0]
+    assert first._index.tolist() != second._index.tolist()
+    for ratio in ((4, 1), (4, 0, 2), (4, float("nan"), 2)):
+        with pytest.raises(ValueError, match="three positive numbers"):
+            split(random_cines(), ratio)
+
+
+def test_split_needs_three_groups():
+    with pytest.raises(DataError, match="random: found 2 cines; expected at least 3"):
+        split(random_cines(2))
+    with pytest.raises(DataError, match=r"found 2 groups \(7 cines\); expected at least 3"):
+        split(random_cines(7, groups=np.array([0, 0, 0, 1, 1, 1, 1])))
+
+
+def test_subset_of_a_subset_and_its_groups():
+    cines = random_cines(6, (1, 2, 2), groups=np.arange(6) // 2)
+    part = cines.subset([5, 1, 3]).subset(torch.tensor([0, 2]))
+    assert part.shape == (2, 1, 2, 2) and part.groups.tolist() == [2, 1]
+    assert torch.equal(part.tensor(), cines.tensor()[[5, 3]])
+    assert "Cines('random', (2, 1, 2, 2), magnitude)" == repr(part)
+
+
+SMALL = dict(acceleration=3, center_lines=3)
+
+
+@pytest.mark.parametrize("complex_valued", [False, True])
+def test_sample_is_the_forward_model(complex_valued):
+    cines = random_cines(complex_valued=complex_valued)
+    kspace, mask, target = UndersampledCines(cines, **SMALL)[2]
+    assert kspace.dtype == target.dtype == torch.complex64 and mask.dtype == torch.bool
+    assert kspace.shape == target.shape == (4, 24, 20) and mask.shape == (4, 24, 1)
+    assert (mask.sum(1) == 8).all() and torch.equal(target, cines[2].to(torch.complex64))
+    torch.testing.assert_close(kspace, fft2c(target) * mask)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_batches_are_the_samples_whatever_their_size(training):
+    undersampled = UndersampledCines(random_cines(), **SMALL, training=training, crop=6)
+    undersampled.set_epoch(3)
+    order = undersampled._order.tolist()
+    assert sorted(order) == list(range(7)) and training == (order != list(range(7)))
+    for size in (1, 3, 7, 100):
+        batches = list(undersampled.batches(size))
+        assert len(batches) == -(-7 // size)
+        for joined, column in zip(map(torch.cat, zip(*batches, strict=True)), range(3), strict=True):
+            assert torch.equal(joined, torch.stack([undersampled[i][column] for i in order]))
+
+
+def test_validation_is_fixed_and_training_is_fresh():
+    fixed = UndersampledCines(random_cines(), **SMALL, crop=6)
+    fresh = UndersampledCines(random_cines(), **SMALL, training=True, crop=6)
+    first = [fixed[0], fresh[0]]
+    for dataset in (fixed, fresh):
+        dataset.set_epoch(1)
+    assert (
+        all(torch.equal(a, b) for a, b in zip(first[0], fixed[0], strict=True))
+        and fixed[0][0].shape[-1] == 20
+    )
+    assert not torch.equal(first[1][1], fresh[0][1]) and fresh[0][0].shape[-1] == 6
+    assert not torch.equal(fresh[0][1], fresh[1][1])  # another mask for every sample
+    assert not torch.equal(fresh[0][1][0], fresh[0][1][1])  # and every frame
+    fresh.set_epoch(0)
+    assert all(torch.equal(a, b) for a, b in zip(first[1], fresh[0], strict=True))
+    other = UndersampledCines(random_cines(), **SMALL, training=True, crop=6, seed=1)
+    assert not torch.equal(other[0][1], fresh[0][1])
+
+
+@settings(max_examples=20, deadline=None)
+@given(epoch=st.integers(0, 9), crop=st.integers(1, 30))
+def test_crop_is_exact(epoch, crop):
+    cropped = UndersampledCines(random_cines(), **SMALL, training=True, crop=crop)
+    cropped.set_epoch(epoch)
+    width = min(crop, 20)
+    for i in range(3):
+        kspace, mask, target = cropped[i]
+        start = int(cropped._start[i])
+        whole = ifft2c(fft2c(cropped.cines[i]) * mask)
+        assert torch.equal(target, cropped.cines[i][..., start : start + width].to(torch.complex64))
+        torch.testing.assert_close(ifft2c(kspace), whole[..., start : start + width])
+
+
+@pytest.mark.parametrize("crop", [None, 0, 20, 99])
+def test_whole_width(crop):
+    assert UndersampledCines(random_cines(), **SMALL, training=True, crop=crop)[0][0].shape == (4, 24, 20)
+
+
+def test_one_mask_for_all():
+    mask = ky_t_mask((4, 24, 20), 3, 3, seed=42)
+    undersampled = UndersampledCines(random_cines(), mask=mask)
+    _, masks, _ = next(undersampled.batches(7))
+    assert torch.equal(masks, mask.expand(7, -1, -1, -1)) and torch.equal(undersampled[5][1], mask[0])
+
+
+def test_impossible_masks():
+    with pytest.raises(ValueError, match="centre lines do not fit"):
+        UndersampledCines(random_cines(), acceleration=12)
+    with pytest.raises(ValueError, match="crop"):
+        UndersampledCines(random_cines(), **SMALL, crop=-1)
+    with pytest.raises(ValueError, match="does not fit"):
+        UndersampledCines(random_cines(), mask=ky_t_mask((4, 16, 20), 3, 3))[0]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_with_a_torch_data_loader(workers):
+    undersampled = UndersampledCines(random_cines(), **SMALL, training=True, crop=6)
+    undersampled.set_epoch(2)
+    loader = DataLoader(undersampled, batch_size=3, num_workers=workers)
+    loaded = [torch.cat(column) for column in zip(*loader, strict=True)]
+    for column, expected in zip(loaded, zip(*undersampled, strict=True), strict=True):
+        assert torch.equal(column, torch.stack(expected))
+
+
+def test_script_without_a_main_guard(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import torch; torch.rand(2000, 2000) @ torch.rand(2000, 2000)\n"
+        "from dmri_helpers.data import open_cine\n"
+        "print(open_cine(n=8, shape=(2, 32, 32)))\n"
+    )
+    run = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, timeout=60, env=_environment(tmp_path)
+    )
+    assert run.stdout == "Cines('phantom', (8, 2, 32, 32), magnitude)\n" and run.returncode == 0
+
+
+def _environment(tmp_path: Path) -> dict[str, str]:
+    root = Path(__file__).parents[1]
+    return os.environ | {"DMRI_CACHE": str(tmp_path), "PYTHONPATH": str(root), "OMP_NUM_THREADS": "2"}
