@@ -185,6 +185,10 @@ class Train:
     """the size of the run: defaults of all options below, number and size of phantoms"""
     limit: int | None = None
     """only the first so many cines"""
+    phantom_seed: int = 0
+    """another seed gives other phantoms"""
+    split: tuple[int, int, int] = (4, 1, 2)
+    """training : validation : test, counted in patients"""
     resume: bool = False
     """go on where the run in that folder was interrupted"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -207,7 +211,8 @@ class Train:
         device = "cuda" if self.device != "cpu" and torch.cuda.is_available() else "cpu"
         profile, config = PROFILES[self.profile], self.training
         limit = profile.n_cines if self.limit is None and self.data == "phantom" else self.limit
-        parts = split(_open(self.data, limit, shape=profile.shape), seed=config.seed)
+        cines = _open(self.data, limit, shape=profile.shape, seed=self.phantom_seed)
+        parts = split(cines, self.split, seed=config.seed)
         sampling = config.acceleration, config.center_lines, config.density
         train = UndersampledCines(parts[0], *sampling, config.seed, training=True, crop=config.crop)
         validation = UndersampledCines(parts[1], *sampling, config.seed + 1)
