@@ -156,6 +156,23 @@ def evaluate(reconstruct: Callable, cines: Iterable, *, title: str = "evaluate")
     return rows
 
 
+def peak_memory(step: Callable[[], object]) -> int:
+    """Call ``step`` and follow what torch allocates on the CPU meanwhile.
+
+    Returns
+    -------
+        the largest sum of allocations that were alive at one time, in bytes, without what was there before
+    """
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        step()
+    events = (event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]")
+    level = peak = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        level += event.nbytes()
+        peak = max(peak, level)
+    return peak
+
+
 def rate_factor(progress: float, schedule: str = "cosine") -> float:
     """Learning rate relative to its peak, at a share ``progress`` of the run.
 

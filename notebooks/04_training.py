@@ -15,8 +15,8 @@
 # How good does the network of notebook 3 become when it is trained, and is that good enough?
 #
 # Training is the easy part: fifteen lines. Knowing what the result is worth takes more care:
-# cines that the network has never seen, masks it has never seen, and methods without any
-# learning beside it in the same table.
+# cines that the network has never seen, masks it has never seen, and methods without any learning
+# beside it in the same table.
 #
 # **When you are through, you can**
 #
@@ -29,8 +29,8 @@
 # **You need** notebooks [02](02_aliasing.ipynb) (forward model, metrics, ladder) and
 # [03](03_network.ipynb) (the network).
 #
-# **Time:** an hour and a half to work through; about a minute and a half to run on two cores
-# when the trained network is loaded, four minutes when it is trained.
+# **Time:** an hour and a half to work through; about a minute and a half to run on two cores when
+# the trained network is loaded, four minutes when it is trained.
 
 # %% [markdown]
 # ## Set up
@@ -151,8 +151,8 @@ def train_network(model, samples, config):
 
 # %% [markdown]
 # That is all of it. `training.fit` has the same loop inside; around it, it validates after every
-# epoch, keeps the best weights, writes a log, and can go on after an interruption. A small network
-# and two short epochs show that both do the same:
+# epoch, keeps the best weights, writes a log, and can go on after an interruption. A small
+# network and two short epochs show that both do the same:
 
 # %% tags=["nbval-check-output"]
 small = replace(profiles.TINY.dual_unet, frames=cines.shape[1])
@@ -178,8 +178,9 @@ model, log, folder = methods.trained(
     "dual_unet", profile.dual_unet, config, training_set, validation_set, profiles.runs_folder()
 )
 best = max(log, key=lambda row: row["val_psnr"])
-print(f"{folder.name}: {config.epochs} epochs, {sum(row['seconds'] for row in log):.0f} s when it was trained")
-print(f"best epoch {best['epoch']}: validation PSNR {best['val_psnr']:.2f} dB, from {log[0]['val_psnr']:.2f} dB")
+seconds = sum(row["seconds"] for row in log)
+print(f"run {folder.name}: {config.epochs} epochs in {seconds:.0f} s when it was trained")
+print(f"validation PSNR: {log[0]['val_psnr']:.2f} dB untrained, {best['val_psnr']:.2f} dB in epoch {best['epoch']}")
 
 # %%
 curves = plotting.loss_curves(log)
@@ -187,11 +188,11 @@ plotting.save(curves, results / "04_curves.png")
 curves
 
 # %% [markdown]
-# **Figure 4.1.** Loss on training and validation cines (logarithmic), validation PSNR and learning
-# rate against the epoch. Epoch 0 is the untrained network: its PSNR is that of the zero-filled
-# image. Look for three things: whether the validation loss still falls at the end (train longer),
-# whether it turns upwards while the training loss falls (the network memorises), and how both
-# become smooth when the rate goes to zero.
+# **Figure 4.1.** Loss on training and validation cines (logarithmic), validation PSNR and
+# learning rate against the epoch. Epoch 0 is the untrained network: its PSNR is that of the
+# zero-filled image. Look for three things: whether the validation loss still falls at the end
+# (train longer), whether it turns upwards while the training loss falls (the network memorises),
+# and how both become smooth when the rate goes to zero.
 #
 # ## 4.6 Before and after
 #
@@ -215,8 +216,8 @@ figure
 
 # %% [markdown]
 # **Figure 4.2.** One frame of the first test cine: fully sampled, before and after the network;
-# below, the errors on one common scale. The noise-like ripples of the aliasing are gone. Now look at the
-# edges of the heart in the error map, and ask what the network put in their place.
+# below, the errors on one common scale. The noise-like ripples of the aliasing are gone. Now look
+# at the edges of the heart in the error map, and ask what the network put in their place.
 
 # %%
 column = target.shape[-1] // 2
@@ -243,9 +244,9 @@ before_psnr, after_psnr = ([row["psnr"] for row in rows[name]] for name in ("zer
 plotting.paired_scores(before_psnr, after_psnr, "PSNR (dB)", names=("zero-filled", "network"))
 
 # %% [markdown]
-# **Figure 4.4.** PSNR of every test slice before and after; a line joins the two values of a slice.
-# The lines say more than two means with their spreads: slices differ from each other far more than
-# the gain differs from slice to slice.
+# **Figure 4.4.** PSNR of every test slice before and after; a line joins the two values of a
+# slice. The lines say more than two means with their spreads: slices differ from each other far
+# more than the gain differs from slice to slice.
 #
 # ## 4.8 The same table, with everything that needs no training
 #
@@ -265,8 +266,8 @@ plotting.save(ladder, results / "04_ladder.png")
 ladder
 
 # %% [markdown]
-# **Figure 4.5.** The ladder on these test cines: mean and standard deviation over cines of the PSNR,
-# of the PSNR where the heart moves, and of SSIM.
+# **Figure 4.5.** The ladder on these test cines: mean and standard deviation over cines of the
+# PSNR, of the PSNR where the heart moves, and of SSIM.
 #
 # The next cell says in words what the numbers say.
 
@@ -277,10 +278,10 @@ print(f"The network gains {gain:.1f} dB over the zero-filled image,")
 print(f"and stands {abs(gap):.1f} dB {'below' if gap < 0 else 'above'} copying lines from the next frame.")
 
 # %% [markdown]
-# The seed report trained such a network for 800 epochs on the real cines of its course and reached
-# $29.08 \pm 1.93$ dB (its README); view sharing reaches 34.5 dB on cines of that same set. A large
-# gain over the zero-filled image is no achievement by itself: the zero-filled image is the
-# poorest use one can make of the data.
+# The seed report trained such a network for 800 epochs on the real cines of its course and
+# reached $29.08 \pm 1.93$ dB (its README); view sharing reaches 34.5 dB on cines of that same
+# set. A large gain over the zero-filled image is no achievement by itself: the zero-filled image
+# is the poorest use one can make of the data.
 #
 # Why does the network lose against a copy? It sees one aliased picture and must invent what is
 # missing; nothing tells it which lines were *measured*, and nothing stops it from changing them.
@@ -317,12 +318,12 @@ training.record(
 #
 # ### Exercise 4.1 · How sure is the gap?
 #
-# With so few test slices, could the network's place below (or above) view sharing be luck? Draw the
-# test slices with replacement a thousand times, take the mean difference each time, and give the
-# range that holds 95 % of them.
+# With so few test slices, could the network's place below (or above) view sharing be luck? Draw
+# the test slices with replacement a thousand times, take the mean difference each time, and give
+# the range that holds 95 % of them.
 #
-# *Hint:* `torch.randint(n, (1000, n))` draws all of them at once. Take the difference slice by slice
-# *first*: the slices differ more than the methods.
+# *Hint:* `torch.randint(n, (1000, n))` draws all of them at once. Take the difference slice by
+# slice *first*: the slices differ more than the methods.
 
 # %% tags=["hide-cell"]
 # Solution 4.1
@@ -334,8 +335,8 @@ low, high = draws.quantile(0.025).item(), draws.quantile(0.975).item()
 print(f"network - view sharing: {difference.mean():.2f} dB, 95 % between {low:.2f} and {high:.2f} dB")
 
 # %% [markdown]
-# If the range leaves zero out, the order of the two is not luck *on cines like these*. It says nothing
-# about cines of another scanner.
+# If the range leaves zero out, the order of the two is not luck *on cines like these*. It says
+# nothing about cines of another scanner.
 #
 # ### Exercise 4.2 · Another acceleration
 #
@@ -358,8 +359,8 @@ for acceleration in (5, 4):
 #
 # ### Exercise 4.3 · How much of its data does the network keep?
 #
-# The measured lines are the only thing we know for certain. Measure $\lVert U F \hat m - y \rVert /
-# \lVert y \rVert$ for the network's image $\hat m$ and for view sharing.
+# The measured lines are the only thing we know for certain. Measure $\lVert U F \hat m - y \rVert
+# / \lVert y \rVert$ for the network's image $\hat m$ and for view sharing.
 
 # %% tags=["hide-cell"]
 # Solution 4.3
@@ -373,12 +374,13 @@ for name, image in {"network": after, "view sharing": methods.load("view_sharing
 # ## Summary
 #
 # 1. **Split** by patient, with a seed, 4 : 1 : 2; the test set is looked at once.
-# 2. **The loop** is fifteen lines: draw, reconstruct, compare, step. Weight decay and the schedule
-#    are one line each; the curves tell whether to train longer or whether the network memorises.
+# 2. **The loop** is fifteen lines: draw, reconstruct, compare, step. Weight decay and the
+#    schedule are one line each; the curves tell whether to train longer or whether the network
+#    memorises.
 # 3. **A fresh mask** for every sample and epoch, so that the network learns hearts and not masks.
 # 4. **Every test slice** is reported, before and after, with mean and standard deviation.
-# 5. **The ladder** comes with it: a network is worth what it gains over the best method that needs
-#    no training, slice by slice, and a resampled range says how sure that is.
+# 5. **The ladder** comes with it: a network is worth what it gains over the best method that
+#    needs no training, slice by slice, and a resampled range says how sure that is.
 #
 # ## References
 #
@@ -388,4 +390,5 @@ for name, image in {"network": after, "view sharing": methods.load("view_sharing
 # - Z. Wang, A. C. Bovik, H. R. Sheikh, E. P. Simoncelli: Image quality assessment: from error
 #   visibility to structural similarity. IEEE Transactions on Image Processing 13:600, 2004.
 #
-# **Next:** [05_ablations](05_ablations.ipynb) takes the network apart: which pieces earn their place?
+# **Next:** [05_ablations](05_ablations.ipynb) takes the network apart: which pieces earn their
+# place?

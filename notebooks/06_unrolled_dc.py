@@ -66,8 +66,8 @@ dual_unet, *_ = methods.trained(
 # %% [markdown]
 # ## 6.1 How far does the network contradict the data?
 #
-# Take one test cine, reconstruct it, and measure it again: $U F \hat m$ should be what the scanner
-# measured, $y$.
+# Take one test cine, reconstruct it, and measure it again: $U F \hat m$ should be what the
+# scanner measured, $y$.
 #
 # > **Predict 6.1.** Which of the two is further from its data: the zero-filled image, which looks
 # > terrible, or the network's image, which looks good?
@@ -81,8 +81,8 @@ for name, image in {"zero-filled": A.adjoint(kspace), "network": painted}.items(
     print(f"{name:12} {(A(image) - kspace).norm() / kspace.norm():.1%} away from its data")
 
 # %% [markdown]
-# The ugly image agrees with its data to the last digit: it contains nothing else. The good-looking
-# one has changed lines that were measured without any error.
+# The ugly image agrees with its data to the last digit: it contains nothing else. The
+# good-looking one has changed lines that were measured without any error.
 #
 # ## 6.2 Data consistency, derived
 #
@@ -100,8 +100,8 @@ for name, image in {"zero-filled": A.adjoint(kspace), "network": painted}.items(
 # (1 + \lambda A^H A)\, m^\star = x + \lambda A^H y .
 # $$
 #
-# A system with as many unknowns as the cine has pixels. But $A^H A = F^{-1} U F$, so we apply $F$ from
-# the left and everything becomes diagonal, one line of k-space after the other:
+# A system with as many unknowns as the cine has pixels. But $A^H A = F^{-1} U F$, so we apply $F$
+# from the left and everything becomes diagonal, one line of k-space after the other:
 #
 # $$
 # (F m^\star)_k =
@@ -111,8 +111,8 @@ for name, image in {"zero-filled": A.adjoint(kspace), "network": painted}.items(
 # \end{cases}
 # $$
 #
-# For $\lambda \to \infty$ the sampled lines become $y$ itself: **hard** consistency, right for data
-# without noise. A finite $\lambda$ is **soft** consistency. Your own few lines:
+# For $\lambda \to \infty$ the sampled lines become $y$ itself: **hard** consistency, right for
+# data without noise. A finite $\lambda$ is **soft** consistency. Your own few lines:
 
 # %%
 def consistent(image, kspace, mask, weight):
@@ -130,8 +130,8 @@ for weight in (0.5, 10.0, torch.inf):
 print("my consistency and the helper's agree, soft and hard")
 
 # %% [markdown]
-# The helper works in the hybrid space $(k_y, x)$: columns are independent (notebook 2), so it never
-# transforms the readout at all. Does the formula really solve the normal equations?
+# The helper works in the hybrid space $(k_y, x)$: columns are independent (notebook 2), so it
+# never transforms the readout at all. Does the formula really solve the normal equations?
 
 # %% tags=["nbval-check-output"]
 soft, hard = (consistent(painted, kspace, mask, weight) for weight in (10.0, torch.inf))
@@ -152,8 +152,8 @@ summary = {name: metrics.summarise(of) for name, of in rows.items()}
 print(metrics.table(summary))
 
 # %% [markdown]
-# One line of algebra, no training. The next step follows by itself: let the network work again on the
-# corrected image, correct again, and train it knowing that it will be corrected.
+# One line of algebra, no training. The next step follows by itself: let the network work again on
+# the corrected image, correct again, and train it knowing that it will be corrected.
 #
 # ## 6.3 The cascade
 #
@@ -162,10 +162,10 @@ print(metrics.table(summary))
 # x_{k+1} = \mathrm{DC}\bigl(x_k + r_k(x_k),\, y\bigr), \qquad k = 0, \dots, K-1 .
 # $$
 #
-# Each $r_k$ is a small 3-D ResNet (notebook 3): 16 channels, three convolutions over $(t, y, x)$, a
-# residual path. The start is the temporal mean, which is already consistent with its data. The whole
-# is the algorithm of Schlemper and others (2018), and a cousin of the variational network of
-# Hammernik and others (2018). As a few lines:
+# Each $r_k$ is a small 3-D ResNet (notebook 3): 16 channels, three convolutions over $(t, y, x)$,
+# a residual path. The start is the temporal mean, which is already consistent with its data. The
+# whole is the algorithm of Schlemper and others (2018), and a cousin of the variational network
+# of Hammernik and others (2018). As a few lines:
 
 # %%
 def run_cascade(model, kspace, mask):
@@ -183,11 +183,11 @@ with torch.no_grad():
 print("my cascade and the helper's agree")
 
 # %% [markdown]
-# The seed report unrolled its network, too, and lost quality by it (28.87 dB with two cascades, 29.08
-# without, its README). Four things were in the way, and none of them is here: soft consistency with
-# $\lambda = 1$ on data without noise, so half of every measured line was thrown away; a sigmoid after
-# every cascade; no residual path, so each cascade had to draw the whole image anew; and the phase
-# lost between two consistency steps.
+# The seed report unrolled its network, too, and lost quality by it (28.87 dB with two cascades,
+# 29.08 without, its README). Four things were in the way, and none of them is here: soft
+# consistency with $\lambda = 1$ on data without noise, so half of every measured line was thrown
+# away; a sigmoid after every cascade; no residual path, so each cascade had to draw the whole
+# image anew; and the phase lost between two consistency steps.
 #
 # ## 6.4 More cascades: quality, time, memory
 #
@@ -208,28 +208,18 @@ for cascades in profile.cascades:
 plotting.loss_curves(logs)
 
 # %% [markdown]
-# **Figure 6.1.** Training and validation loss, validation PSNR and learning rate of the cascades. Epoch 0 is
-# the temporal mean for all of them, since every regulariser starts as the identity.
+# **Figure 6.1.** Training and validation loss, validation PSNR and learning rate of the cascades.
+# Epoch 0 is the temporal mean for all of them, since every regulariser starts as the identity.
 #
-# What does memory mean here? The backward pass needs the intermediate results of the forward pass, and
-# PyTorch keeps them. We can count the bytes it keeps:
+# What does memory mean here? The backward pass needs the intermediate results of the forward
+# pass, and PyTorch keeps them until then. `training.peak_memory` follows every allocation of one
+# training step and returns the largest sum.
 
 # %%
-def bytes_kept(model, samples):
-    """Bytes of intermediate results kept for the backward pass of one training sample."""
-    kept = {}
-    weights = {parameter.data_ptr() for parameter in model.parameters()}
-
-    def keep(tensor):
-        if tensor.data_ptr() not in weights:
-            kept[tensor.data_ptr()] = tensor.numel() * tensor.element_size()
-        return tensor
-
+def training_step(model):
     kspace, mask, target = (array[None] for array in samples[0])
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        model.train()(kspace, mask)
+    (model.train()(kspace, mask) - target).abs().mean().backward()
     model.eval()
-    return sum(kept.values())
 
 
 # %%
@@ -238,43 +228,46 @@ for cascades, model in models.items():
 length = list(profile.cascades)
 quality = [metrics.summarise(rows[f"cascades_{k}"]) for k in length]
 seconds = [sum(row["seconds"] for row in rows[f"cascades_{k}"]) / len(test) for k in length]
-memory = [bytes_kept(models[k], samples) / 2**20 for k in length]
+memory = [training.peak_memory(lambda: training_step(models[k])) / 2**20 for k in length]
 
 # %%
 saving = []
 for cascades in length:
-    network = replace(profile.unrolled, cascades=cascades, checkpointing=True)
-    saving.append(bytes_kept(methods.build(network), samples) / 2**20)
+    twin = methods.build(replace(profile.unrolled, cascades=cascades, checkpointing=True))
+    saving.append(training.peak_memory(lambda: training_step(twin)) / 2**20)
+print("cascades    PSNR       time      memory   with checkpoints")
 for row in zip(length, (q["psnr"]["mean"] for q in quality), seconds, memory, saving):
-    print("{:2} cascades: {:.2f} dB, {:.2f} s per cine, {:.0f} MiB kept, {:.0f} with checkpoints".format(*row))
+    print("{:5} {:9.2f} dB {:7.2f} s {:7.0f} MiB {:9.0f} MiB".format(*row))
 
 # %%
 panels = {
     "PSNR (dB)": [q["psnr"] for q in quality],
     "dynamic PSNR (dB)": [q["psnr_dynamic"] for q in quality],
     "time per cine (s)": seconds,
-    "memory kept, training (MiB)": memory,
+    "memory in training (MiB)": memory,
 }
 figure = plotting.quality_against(length, panels, xlabel="cascades")
 plotting.save(figure, results / "06_cascades.png")
 figure
 
 # %% [markdown]
-# **Figure 6.2.** Quality, time per cine and memory in training against the number of cascades. Time and
-# memory grow in proportion; quality rises steeply at first and less with every further cascade. The bars are the
-# standard deviation over test cines: large, because cines differ, not because the comparison is unsure.
+# **Figure 6.2.** Quality, time per cine and memory in training against the number of cascades.
+# Time and memory grow in proportion; quality rises steeply at first and less with every further
+# cascade. The bars are the standard deviation over test cines: large, because cines differ, not
+# because the comparison is unsure.
 #
-# With *checkpointing* only the image between two cascades is kept, and the inside of a cascade is computed
-# again when the backward pass gets there: memory for time. The seed report ran out of memory at three cascades
-# (24 GB); this is the remedy.
+# With *checkpointing* only the image between two cascades is kept, and the inside of a cascade is
+# computed again when the backward pass gets there: memory for time. The seed report ran out of
+# memory at three cascades (24 GB); this is the remedy.
 #
-# > **Assignment, part e.** Cascades with data consistency, their number increased, images, PSNR and SSIM:
-# > sections 6.3 to 6.6.
+# > **Assignment, part e.** Cascades with data consistency, their number increased, images, PSNR
+# > and SSIM: sections 6.3 to 6.6.
 #
 # ## 6.5 Through the cascade
 #
-# What does each turn do? We follow the longest cascade on one test cine and measure the error against the truth
-# in k-space, on the lines that were measured and on those that were not, before and after each consistency step.
+# What does each turn do? We follow the longest cascade on one test cine and measure the error
+# against the truth in k-space, on the lines that were measured and on those that were not, before
+# and after each consistency step.
 
 # %%
 model = models[length[-1]]
@@ -302,20 +295,22 @@ for proposal, image in zip(proposals, iterates[1:]):
 print("consistency repairs the measured lines and leaves the others alone")
 
 # %% [markdown]
-# Read the table by columns. On the measured lines the network does some damage each time, and the data repair it
-# completely. On the other lines the consistency step changes nothing: all progress there is the network's. It makes
-# that progress because each repair gives it a better image to look at.
+# Read the table by columns. On the measured lines the network does some damage each time, and the
+# data repair it completely. On the other lines the consistency step changes nothing: all progress
+# there is the network's. It makes that progress because each repair gives it a better image to
+# look at.
 
 # %%
-steps = {"start": iterates[0], f"after {(len(iterates) - 1 + 1) // 2}": iterates[len(iterates) // 2]}
-steps |= {f"after {len(iterates) - 1}": iterates[-1]}
-steps = {"fully sampled": truth} | {name: x[0] for name, x in steps.items()}
-scores = {name: {"psnr": metrics.cine_metrics(x, truth)["psnr"]} for name, x in steps.items() if x is not truth}
+half, last = len(iterates) // 2, len(iterates) - 1
+steps = {"fully sampled": truth, "start": iterates[0][0]}
+steps |= {f"cascade {k}": iterates[k][0] for k in sorted({half, last})}
+scores = {name: {"psnr": metrics.cine_metrics(steps[name], truth)["psnr"]} for name in list(steps)[1:]}
 plotting.cine_comparison(steps, frame=3, reference="fully sampled", scores=scores, error_scale=10)
 
 # %% [markdown]
-# **Figure 6.3.** One frame on its way through the cascade, and the error, ten times brighter than the image. The
-# temporal mean is wrong where the heart moves, and only there. Watch that ring of error shrink.
+# **Figure 6.3.** One frame on its way through the cascade, and the error, ten times brighter than
+# the image. The temporal mean is wrong where the heart moves, and only there. Watch that ring of
+# error shrink.
 
 # %%
 frame = 3
@@ -327,17 +322,18 @@ widgets.frame_slider(
 )  # fmt: skip
 
 # %% [markdown]
-# **Figure 6.4.** A slider over *cascades*, not over time: position 0 is the start, each further one is one more
-# turn of network and data, in the same frame of the cine.
+# **Figure 6.4.** A slider over *cascades*, not over time: position 0 is the start, each further
+# one is one more turn of network and data, in the same frame of the cine.
 #
 # ## 6.6 The whole ladder
 #
-# > **Predict 6.4.** All rungs on the same test cines, on your machine. Before you run it: which two neighbours lie
-# > closest together? Where is the largest step?
+# > **Predict 6.4.** All rungs on the same test cines, on your machine. Before you run it: which
+# > two neighbours lie closest together? Where is the largest step?
 #
-# The last rung is the network that comes with this package. It has the same design with more cascades and was
-# trained longer, on other phantoms than those of this notebook; it has never seen a real heart. Its configuration,
-# log and the machine it was trained on lie beside its weights in `dmri_helpers/weights/unrolled`.
+# The last rung is the network that comes with this package. It has the same design with more
+# cascades and was trained longer, on other phantoms than those of this notebook; it has never
+# seen a real heart. Its configuration, log and the machine it was trained on lie beside its
+# weights in `dmri_helpers/weights/unrolled`.
 
 # %%
 for name in ("zero_filled", "temporal_mean", "view_sharing", "kt_tv", "unrolled"):
@@ -360,8 +356,8 @@ training.record(
 figure
 
 # %% [markdown]
-# **Figure 6.5.** The whole ladder on the test cines of this run: mean and standard deviation over cines of PSNR, of PSNR
-# where the heart moves, and of SSIM.
+# **Figure 6.5.** The whole ladder on the test cines of this run: mean and standard deviation over
+# cines of PSNR, of PSNR where the heart moves, and of SSIM.
 
 # %%
 best = max((rung for rung in ladder if rung["method"] in methods.CLASSICAL), key=lambda r: r["psnr"]["mean"])
@@ -373,9 +369,9 @@ for rung in ladder:
     print(f"{rung['method']:18} {rung['seconds_per_cine']:6.2f} s per cine")
 
 # %% [markdown]
-# This is the honest result of the course. A large network that may paint what it likes loses against copying a line
-# from the next frame. A small one that must respect its data is the only learnt method that competes with the best
-# method without learning.
+# This is the honest result of the course. A large network that may paint what it likes loses
+# against copying a line from the next frame. A small one that must respect its data is the only
+# learnt method that competes with the best method without learning.
 
 # %%
 with torch.no_grad():
@@ -384,13 +380,13 @@ with torch.no_grad():
 widgets.frame_slider(final, errors_against="fully sampled", error_scale=10, column=truth.shape[-1] // 2)
 
 # %% [markdown]
-# **Figure 6.6.** Three rungs of the ladder under one frame slider, with their errors ten times brighter than the image,
-# and one column against time.
+# **Figure 6.6.** Three rungs of the ladder under one frame slider, with their errors ten times
+# brighter than the image, and one column against time.
 #
 # ## 6.7 A mistake on purpose: another mask in the consistency step
 #
-# One published solution of this assignment draws a *new* random mask inside its consistency layer. Everything
-# runs, the loss falls. What is wrong?
+# One published solution of this assignment draws a *new* random mask inside its consistency
+# layer. Everything runs, the loss falls. What is wrong?
 
 # %% tags=["nbval-check-output"]
 other = sampling.ky_t_mask(mask.shape[:3] + (1,), seed=seed + 99)
@@ -400,20 +396,21 @@ assert lost and (A(mistaken) - kspace).norm() / kspace.norm() < 1e-5
 print("lines that were never measured have been set to zero:", lost)
 
 # %% [markdown]
-# The symptom: where the wrong mask says "sampled", $y$ holds zeros, and these zeros are written into the image, even
-# into a perfect one. Yet the check $A m = y$ with the right mask passes. So test a consistency step on the *truth*: it must
-# come out unchanged.
+# The symptom: where the wrong mask says "sampled", $y$ holds zeros, and these zeros are written
+# into the image, even into a perfect one. Yet the check $A m = y$ with the right mask passes. So
+# test a consistency step on the *truth*: it must come out unchanged.
 
 # %% [markdown]
 # ## Exercises
 #
 # ### Exercise 6.1 · When is soft better than hard?
 #
-# Hard consistency believes every measured line. Add complex Gaussian noise to the data and vary $\lambda$ in the
-# consistency step after the network (`consistent(painted, noisy, mask, weight)`). Where is the best weight, with and
-# without noise?
+# Hard consistency believes every measured line. Add complex Gaussian noise to the data and vary
+# $\lambda$ in the consistency step after the network (`consistent(painted, noisy, mask,
+# weight)`). Where is the best weight, with and without noise?
 #
-# *Hint:* noise of standard deviation 0.1 on the sampled lines of an orthonormal k-space; weights from 0.1 to infinity.
+# *Hint:* noise of standard deviation 0.1 on the sampled lines of an orthonormal k-space; weights
+# from 0.1 to infinity.
 
 # %% tags=["hide-cell"]
 # Solution 6.1
@@ -426,14 +423,15 @@ for weight in (0.1, 1.0, 3.0, 10.0, 100.0, torch.inf):
     print("{:6.1f} {:14.2f} dB {:10.2f} dB".format(weight, *values))
 
 # %% [markdown]
-# Without noise quality only rises with the weight. With noise the largest weight need not be the best: the normal equations
-# balance two doubts, and the best $\lambda$ is the ratio of their variances, that of the network's error over that of
-# the noise. In a cascade $\lambda$ can be learnt (`learnable_weight=True`).
+# Without noise quality only rises with the weight. With noise the largest weight need not be the
+# best: the normal equations balance two doubts, and the best $\lambda$ is the ratio of their
+# variances, that of the network's error over that of the noise. In a cascade $\lambda$ can be
+# learnt (`learnable_weight=True`).
 #
 # ### Exercise 6.2 · Shared weights
 #
-# Let all cascades use the *same* regulariser (`shared=True`). How many parameters are left? Train it in the tiny
-# configuration and compare it with separate weights.
+# Let all cascades use the *same* regulariser (`shared=True`). How many parameters are left? Train
+# it in the tiny configuration and compare it with separate weights.
 #
 # *Hint:* `methods.build`, then `training.fit` on `samples` with a short `TrainConfig`.
 
@@ -447,13 +445,13 @@ for shared in (False, True):
     print(f"shared={shared!s:5}: {count:6} parameters, {log[-1]['val_psnr']:.2f} dB on validation cines")
 
 # %% [markdown]
-# Sharing makes the cascade an iteration of one and the same step, as in MoDL (Aggarwal and others, 2019): fewer
-# parameters, and one may run more steps than were trained.
+# Sharing makes the cascade an iteration of one and the same step, as in MoDL (Aggarwal and
+# others, 2019): fewer parameters, and one may run more steps than were trained.
 #
 # ### Exercise 6.3 · Is it one scanner's network?
 #
-# Apply the shipped network to test data of acceleration 8 and of acceleration 3, next to k-t total variation. On which
-# side of acceleration 5 does it hold its lead? Use two test cines.
+# Apply the shipped network to test data of acceleration 8 and of acceleration 3, next to k-t
+# total variation. On which side of acceleration 5 does it hold its lead? Use two test cines.
 
 # %% tags=["hide-cell"]
 # Solution 6.3
@@ -467,23 +465,27 @@ for acceleration in (3, 5, min(8, lines // 11)):
 # %% [markdown]
 # ## Summary
 #
-# 1. **Contradiction** is measured by $\lVert A\hat m - y\rVert$: the stand-alone network changes what was measured.
-# 2. **Data consistency** follows from the normal equations, which are diagonal in k-space: one `where`, soft or
-#    hard. Tested on $A m = y$ *and* on the truth.
-# 3. **A cascade** alternates network and data; the network makes all the progress on the lines that were not
-#    measured, the data undo its damage on those that were.
-# 4. **More cascades** cost time and memory in proportion and bring less and less; checkpointing buys the
-#    memory back with time.
-# 5. **The ladder**: physics first. What a network may not change matters more than how large it is.
+# 1. **Contradiction** is measured by $\lVert A\hat m - y\rVert$: the stand-alone network changes
+#    what was measured.
+# 2. **Data consistency** follows from the normal equations, which are diagonal in k-space: one
+#    `where`, soft or hard. Tested on $A m = y$ *and* on the truth.
+# 3. **A cascade** alternates network and data; the network makes all the progress on the lines
+#    that were not measured, the data undo its damage on those that were.
+# 4. **More cascades** cost time and memory in proportion and bring less and less; checkpointing
+#    buys the memory back with time.
+# 5. **The ladder**: physics first. What a network may not change matters more than how large it
+#    is.
 #
 # ## References
 #
-# - J. Schlemper, J. Caballero, J. V. Hajnal, A. N. Price, D. Rueckert: A deep cascade of convolutional neural networks
-#   for dynamic MR image reconstruction. IEEE Transactions on Medical Imaging 37:491, 2018.
-# - K. Hammernik et al.: Learning a variational network for reconstruction of accelerated MRI data. Magnetic Resonance
-#   in Medicine 79:3055, 2018.
-# - H. K. Aggarwal, M. P. Mani, M. Jacob: MoDL: Model-based deep learning architecture for inverse problems. IEEE
-#   Transactions on Medical Imaging 38:394, 2019.
-# - A. Sriram et al.: End-to-end variational networks for accelerated MRI reconstruction. MICCAI 2020.
+# - J. Schlemper, J. Caballero, J. V. Hajnal, A. N. Price, D. Rueckert: A deep cascade of
+#   convolutional neural networks for dynamic MR image reconstruction. IEEE Transactions on
+#   Medical Imaging 37:491, 2018.
+# - K. Hammernik et al.: Learning a variational network for reconstruction of accelerated MRI
+#   data. Magnetic Resonance in Medicine 79:3055, 2018.
+# - H. K. Aggarwal, M. P. Mani, M. Jacob: MoDL: Model-based deep learning architecture for inverse
+#   problems. IEEE Transactions on Medical Imaging 38:394, 2019.
+# - A. Sriram et al.: End-to-end variational networks for accelerated MRI reconstruction. MICCAI
+#   2020.
 #
 # **The end of the course.** Back to the beginning: [01_sampling](01_sampling.ipynb).

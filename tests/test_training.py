@@ -146,3 +146,25 @@ def test_profiles(monkeypatch):
     monkeypatch.setenv("DMRI_PROFILE", "huge")
     with pytest.raises(ValueError, match="huge.*tiny, demo, full"):
         profiles.current()
+
+
+def test_peak_memory_counts_what_lives_at_one_time():
+    def step():
+        a = torch.zeros(1000, 1000)  # 4 MB
+        b = a + 1
+        del a
+        return b * 2
+
+    training.peak_memory(step)  # the first profile of a process allocates for itself
+    assert training.peak_memory(step) == pytest.approx(8e6, rel=0.01)
+
+
+def test_checkpointing_holds_memory_nearly_constant():
+    peaks = {}
+    for checkpointing in (False, True):
+        for cascades in (2, 6):
+            model = methods.build(replace(NETWORK, cascades=cascades, checkpointing=checkpointing)).train()
+            kspace = torch.randn(1, 6, 32, 24, dtype=torch.complex64)
+            mask = torch.ones(1, 6, 32, 1, dtype=torch.bool)
+            peaks[checkpointing, cascades] = training.peak_memory(lambda: model(kspace, mask).abs().sum().backward())
+    assert peaks[True, 6] - peaks[True, 2] < 0.2 * (peaks[False, 6] - peaks[False, 2])
