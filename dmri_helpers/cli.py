@@ -219,7 +219,7 @@ class Train:
         test = UndersampledCines(parts[2], *sampling, config.seed + 2)
         description = {
             "network": methods.describe_network(self.network),
-            "data": methods.describe_data(train.cines, validation.cines),
+            "data": methods.describe_data(train, validation),
         }
         network = methods.build(self.network, config.seed)
         ladder = {
@@ -464,7 +464,6 @@ def _writing(path: Path) -> Iterator[None]:
 
 def _check_options(*configs: DualUNetConfig | UnrolledConfig | TrainConfig) -> None:
     may_be_zero = {
-        "depth",
         "branches",
         "resnet_features",
         "resnet_blocks",

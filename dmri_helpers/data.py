@@ -48,20 +48,22 @@ class Cines:
         as above
     shape
         ``(n, t, y, x)``
+    indices
+        shape ``(n,)``, which cines of the source these are
     """
 
     def __init__(
         self, array: np.ndarray, source: str, groups: np.ndarray | None = None, notes: Sequence[str] = ()
     ):
-        self._array, self._index = array, np.arange(len(array))
+        self._array, self.indices = array, np.arange(len(array))
         self.source, self.groups, self.notes = source, groups, list(notes)
 
     def __len__(self) -> int:
-        return len(self._index)
+        return len(self.indices)
 
     def __getitem__(self, i: int) -> torch.Tensor:
         """Cine ``i``, shape ``(t, y, x)``: a copy, float32 magnitude or complex64."""
-        return torch.from_numpy(np.array(self._array[self._index[i]]))
+        return torch.from_numpy(np.array(self._array[self.indices[i]]))
 
     def __repr__(self) -> str:
         kind = "complex" if np.iscomplexobj(self._array) else "magnitude"
@@ -74,13 +76,13 @@ class Cines:
     def subset(self, indices: Sequence[int]) -> "Cines":
         """Some of the cines, in the order given; shares memory with all of them."""
         part = Cines(self._array, self.source, None, self.notes)
-        part._index = self._index[np.asarray(indices, dtype=int)]
+        part.indices = self.indices[np.asarray(indices, dtype=int)]
         part.groups = None if self.groups is None else self.groups[np.asarray(indices, dtype=int)]
         return part
 
     def tensor(self) -> torch.Tensor:
         """All cines at once, shape ``(n, t, y, x)``: a copy, float32 magnitude or complex64."""
-        return torch.from_numpy(self._array[self._index])
+        return torch.from_numpy(self._array[self.indices])
 
 
 def open_cine(

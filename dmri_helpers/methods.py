@@ -111,7 +111,7 @@ def trained(
     -------
         the model with its best weights, the log, and the folder of the run
     """
-    description = {"network": describe_network(network), "data": describe_data(training.cines, validation.cines)}
+    description = {"network": describe_network(network), "data": describe_data(training, validation)}
     wanted = json.loads(json.dumps(description | {"training": asdict(config)}), parse_constant=str)
     new = Path(runs) / f"{name}-{zlib.crc32(json.dumps(wanted, sort_keys=True).encode()):08x}"
     for folder in (WEIGHTS / name, new):
@@ -139,14 +139,23 @@ def network_config(description: dict) -> NetworkConfig:
 
 
 def describe_data(training, validation) -> dict:
-    """Which cines were learnt from: source, shapes, and the version of the phantom or a checksum of the file's."""
-    if training.source == "phantom":
+    """Which cines and masks were learnt from.
+
+    Parameters
+    ----------
+    training, validation
+        `data.UndersampledCines`
+
+    Returns
+    -------
+        source, version of the phantom or checksum of the file's cines; of both sets shape, checksum of the cines
+        that are in them, and the seed of their masks
+    """
+    if training.cines.source == "phantom":
         version = phantom.VERSION
     else:
-        version = zlib.crc32(training[0].numpy().tobytes() + training[len(training) - 1].numpy().tobytes())
-    return {
-        "source": training.source,
-        "training": list(training.shape),
-        "validation": list(validation.shape),
-        "version": version,
+        version = zlib.crc32(training.cines[0].numpy().tobytes() + validation.cines[0].numpy().tobytes())
+    return {"source": training.cines.source, "version": version} | {
+        name: {"shape": list(of.cines.shape), "cines": zlib.crc32(str(of.cines.indices.tolist()).encode()), "seed": of.seed}
+        for name, of in (("training", training), ("validation", validation))
     }

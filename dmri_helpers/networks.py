@@ -72,6 +72,11 @@ class AttentionUNet(nn.Module):
     attention
         channel and spatial attention in the bottleneck
 
+    Raises
+    ------
+    ValueError
+        if the depth is below 1
+
     References
     ----------
     .. [1] Ronneberger et al., U-Net, MICCAI (2015), figure 1.
@@ -87,11 +92,13 @@ class AttentionUNet(nn.Module):
         attention: bool = True,
     ):
         super().__init__()
+        if depth < 1:
+            raise ValueError(f"a U-Net halves the image at least once: depth is 1 or more, not {depth}")
         widths = [init_features * 2**level for level in range(depth + 1)]
         self.encoder = nn.ModuleList(
             _block2d(i, o, dropout) for i, o in zip([in_channels, *widths[:-2]], widths[:-1], strict=True)
         )
-        self.bottleneck = _block2d(widths[-2] if depth else in_channels, widths[-1], dropout)
+        self.bottleneck = _block2d(widths[-2], widths[-1], dropout)
         self.attention = (
             nn.Sequential(ChannelAttention(widths[-1]), SpatialAttention()) if attention else nn.Identity()
         )

@@ -343,7 +343,8 @@ def cine_comparison(
     for ax in axes.flat:
         if not ax.has_data():
             ax.set_axis_off()
-    figure.suptitle(f"Frame {frame}", x=0.01, ha="left")
+    if frames > 1:
+        figure.suptitle(f"Frame {frame}", x=0.01, ha="left")
     return figure
 
 
@@ -528,7 +529,7 @@ def ladder(
             ax.errorbar(
                 mean, place, xerr=spread, color=BLUE, marker="o", markersize=8, capsize=4, linestyle=""
             )
-            digits = 1 if name.startswith("psnr") else 3
+            digits = 1 if name.startswith("psnr") else 2 if "dB" in name else 3
             ax.annotate(
                 f"{mean:.{digits}f} ± {spread:.{digits}f}",
                 (mean, place),
@@ -624,7 +625,7 @@ def curves(x: Sequence[float], panels: Mapping[str, Any], xlabel: str, share_y: 
                 raise ValueError(f"{name or label}: {line.size} values for {len(x)} of {xlabel}")
             ax.plot(x, line, label=name)
         ax.set(xlabel=xlabel, ylabel=label, title=_wrap(_title(label), 26))
-        ax.xaxis.set_major_locator(MaxNLocator(5))
+        ax.xaxis.set_major_locator(MaxNLocator(5, integer=all(float(value).is_integer() for value in x)))
         ax.grid(alpha=0.3)
         if isinstance(content, Mapping):
             ax.legend()

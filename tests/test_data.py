@@ -251,13 +251,13 @@ def test_split_keeps_patients_apart(n, n_groups, seed, known):
     groups = np.random.default_rng(n).permutation(np.arange(n) % min(n, n_groups)) * 10 if known else None
     cines = Cines(np.zeros((n, 1, 1, 1), np.float32), "zeros", groups)
     parts = split(cines, seed=seed)
-    indices = [set(part._index.tolist()) for part in parts]
+    indices = [set(part.indices.tolist()) for part in parts]
     assert all(indices) and sorted(sum(map(list, indices), [])) == list(range(n))
     if known:
         patients = [set(part.groups.tolist()) for part in parts]
         assert not (patients[0] & patients[1] or patients[0] & patients[2] or patients[1] & patients[2])
     for part, again in zip(parts, split(cines, seed=seed), strict=True):
-        assert part._index.tolist() == again._index.tolist() == sorted(part._index)
+        assert part.indices.tolist() == again.indices.tolist() == sorted(part.indices)
 
 
 def test_split_ratio():
@@ -265,7 +265,7 @@ def test_split_ratio():
     assert [len(part) for part in split(random_cines(3, (1, 2, 2)))] == [1, 1, 1]
     assert [len(part) for part in split(random_cines(10, (1, 2, 2)), (1, 1, 8))] == [1, 1, 8]
     first, second = split(random_cines(28, (1, 2, 2)))[0], split(random_cines(28, (1, 2, 2)), seed=1)[0]
-    assert first._index.tolist() != second._index.tolist()
+    assert first.indices.tolist() != second.indices.tolist()
     for ratio in ((4, 1), (4, 0, 2), (4, float("nan"), 2)):
         with pytest.raises(ValueError, match="three positive numbers"):
             split(random_cines(), ratio)

@@ -1,0 +1,412 @@
+"""Execute the notebooks and render them, with a landing page, as one site that needs no network.
+
+Only what changed is done again: ``build/notebooks/<profile>-<data>/`` keeps every executed notebook with the
+stamp of all it depends on, ``build/site/<profile>-<data>/`` what Sphinx reads and has read.
+"""
+
+import hashlib
+import html
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbformat import NotebookNode
+from tqdm import tqdm
+
+from . import profiles
+
+ROOT = Path(__file__).resolve().parents[1]
+"""The clone: notebooks/, site/ and the lock lie beside the package."""
+
+LABELS = {
+    "zero_filled": "zero-filled",
+    "temporal_mean": "temporal mean",
+    "view_sharing": "view sharing",
+    "kt_tv": "k-t total variation",
+    "dual_unet": "dual U-Net",
+    "unrolled": "unrolled network",
+}
+COLUMNS = {  # metric -> heading, digits
+    "psnr": ("PSNR / dB", 2),
+    "ssim": ("SSIM", 3),
+    "psnr_dynamic": ("dynamic PSNR / dB", 2),
+    "psnr_volume": ("volume PSNR / dB", 2),
+}
+
+
+class ReportError(RuntimeError):
+    """The report could not be built; the message is what its reader needs to know."""
+
+
+def build_report(
+    out: str | Path = ROOT / "build" / "report",
+    data: str | None = None,
+    profile: str | None = None,
+    *,
+    notebooks: Path = ROOT / "notebooks",
+    site: Path = ROOT / "site",
+    build: Path = ROOT / "build",
+) -> Path:
+    """Execute the notebooks, render the site, print where it is, the times and the results ladder.
+
+    Parameters
+    ----------
+    out
+        folder of the site; an earlier report there is replaced once the new one is complete
+    data
+        ``phantom`` or the path of a file of cines; by default what ``DMRI_DATA`` names
+    profile
+        ``tiny``, ``demo`` or ``full``; by default what ``DMRI_PROFILE`` names
+    notebooks
+        folder of the sources ``NN_name.py``
+    site
+        folder of the Sphinx sources
+    build
+        folder of everything generated on the way
+
+    Returns
+    -------
+        path of the landing page
+
+    Raises
+    ------
+    ValueError
+        if there is no such profile or data, or if ``out`` holds something that is no report
+    ReportError
+        if a cell fails or Sphinx does; the earlier report stays
+    """
+    run = _Run(profile, data, build)
+    out = Path(out)
+    if out.exists() and not (out / "searchindex.js").exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"{out}: holds something that is no report; choose another folder")
+    sources = _sources(notebooks)
+    executed = [_execute(source, run) for source in sources]
+
+    pages = build / "site" / run.name / "source"
+    _write_all(_pages(site, executed, run), pages)
+    stamp = _digest(sorted(path for path in pages.rglob("*") if path.is_file()), str(out.resolve()))
+    if not (out / ".stamp").exists() or (out / ".stamp").read_text() != stamp:
+        _render(pages, pages.with_name("html"), pages.with_name("doctrees"))
+        _replace(out, pages.with_name("html"), stamp)
+
+    print(f"\nReport: {out / 'index.html'}   (profile {run.profile}, data {run.source})\n")
+    width = max(len(source.stem) for source in sources)
+    for source in sources:
+        print(f"  {source.stem:{width}}  {run.record(source)['seconds']:6.0f} s")
+    ladder = _ladder(run)
+    print("\n" + ladder_table(ladder) if ladder else "\nNo results ladder: 06 has written none for this run.")
+    return out / "index.html"
+
+
+def write_notebooks(
+    profile: str = "demo", notebooks: Path = ROOT / "notebooks", build: Path = ROOT / "build"
+) -> None:
+    """Write ``NN_name.ipynb`` beside every source, executed on the phantom and tidy: for the repository."""
+    run = _Run(profile, "phantom", build)
+    for source in _sources(notebooks):
+        notebook = tidy(nbformat.read(_execute(source, run), as_version=4))
+        _write(source.with_suffix(".ipynb"), (nbformat.writes(notebook) + "\n").encode())
+
+
+def write_figures(
+    data: str | None = None,
+    profile: str | None = None,
+    figures: Path = ROOT / "figures",
+    build: Path = ROOT / "build",
+) -> None:
+    """Copy what the notebooks drew and measured to ``figures/<profile>-<data>/``; execute what changed."""
+    run = _Run(profile, data, build)
+    for source in _sources(ROOT / "notebooks"):
+        _execute(source, run)
+    for path in sorted(run.results.glob("*")):
+        _write(figures / run.name / path.name, path.read_bytes())
+    print(f"{figures / run.name}")
+
+
+def tidy(notebook: NotebookNode) -> NotebookNode:
+    """Leave out what differs between equal runs or means nothing to a reader: a copy to commit.
+
+    Cells are named after their source, standard error (progress bars) goes, and so do views of widgets whose
+    kernel is gone where the output has another form.
+    """
+    tidied = nbformat.from_dict(notebook)
+    tidied.metadata = nbformat.from_dict(
+        {name: tidied.metadata[name] for name in ("jupytext", "kernelspec") if name in tidied.metadata}
+        | {"language_info": {"name": "python", "file_extension": ".py", "mimetype": "text/x-python"}}
+    )
+    names: dict[str, int] = {}
+    for cell in tidied.cells:
+        name = hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:8]
+        names[name] = names.get(name, 0) + 1
+        cell.id = name if names[name] == 1 else f"{name}-{names[name]}"
+        cell.metadata = {key: value for key, value in cell.metadata.items() if key in ("tags", "mystnb")}
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+            for output in cell.outputs:
+                if {"text/html", "image/png"} & set(output.get("data", {})):
+                    output.data.pop("application/vnd.jupyter.widget-view+json", None)
+    return tidied
+
+
+def ladder_table(ladder: dict[str, Any]) -> str:
+    """Align the results ladder as text: a line per method, mean ± standard deviation over the test cines."""
+    rows = [["method", *(COLUMNS[name][0] for name in _measured(ladder)), "s / cine"]]
+    for row in ladder["rows"]:
+        values = [_number(row.get(name), COLUMNS[name][1]) for name in _measured(ladder)]
+        rows.append([LABELS.get(row["method"], row["method"]), *values, _seconds(row)])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
+    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+
+class _Run:
+    """One combination of profile and data, and where what it makes lies."""
+
+    def __init__(self, profile: str | None, data: str | None, build: Path) -> None:
+        known = [one.name for one in (profiles.TINY, profiles.DEMO, profiles.FULL)]
+        self.profile = profile or profiles.current().name
+        if self.profile not in known:
+            raise ValueError(f"profile {self.profile!r}: expected one of {', '.join(known)}")
+        self.data = data or profiles.data_source()
+        if self.data != "phantom":
+            if not Path(self.data).exists():
+                raise ValueError(f"{self.data}: no such file; expected 'phantom' or a file of cines")
+            self.data = str(Path(self.data).resolve())
+        self.source = Path(self.data).name
+        self.name = f"{self.profile}-{Path(self.data).stem}"
+        self.results = build / "results" / self.name
+        self.executed = build / "notebooks" / self.name
+
+    def record(self, source: Path) -> dict[str, Any]:
+        """What is known of the last execution of a notebook: its stamp, time and date."""
+        path = self.executed / f"{source.stem}.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+    def stamp(self, source: Path) -> str:
+        """A hash of all that the outputs of a notebook depend on."""
+        package = Path(__file__).parent
+        helpers = (path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+        files = sorted(path for path in helpers if path.name not in ("report.py", "cli.py"))
+        about = [sys.version, self.profile, self.data]
+        if self.data != "phantom":
+            state = Path(self.data).stat()
+            about += [str(state.st_size), str(state.st_mtime_ns)]
+        lock = [path for path in [ROOT / "requirements.lock"] if path.exists()]
+        return _digest([source, *lock, *files], *about)
+
+
+def _sources(folder: Path) -> list[Path]:
+    sources = sorted(folder.glob("[0-9][0-9]_*.py"))
+    if not sources:
+        raise ReportError(f"{folder}: no notebooks here; the report is built in a clone of the repository")
+    return sources
+
+
+def _digest(files: Iterable[Path], *words: str) -> str:
+    digest = hashlib.sha256("\n".join(words).encode())
+    for path in files:
+        digest.update(f"{path.name}\n".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write whole or not at all, and nothing where nothing changed."""
+    if path.exists() and path.read_bytes() == content:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_bytes(content)
+    beside.replace(path)
+
+
+def _execute(source: Path, run: _Run) -> Path:
+    """Execute a notebook, unless nothing it depends on has changed since; say where the result lies."""
+    target, stamp = run.executed / f"{source.stem}.ipynb", run.stamp(source)
+    if target.exists() and run.record(source).get("stamp") == stamp:
+        print(f"{source.stem}: unchanged", file=sys.stderr)
+        return target
+    notebook = jupytext.read(source)
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    at = {"cell": cells[0]}
+    live = sys.stderr.isatty()
+    bar = tqdm(total=len(cells), desc=source.stem, unit="cell", mininterval=0.1 if live else 20)
+
+    def begin(cell: NotebookNode, cell_index: int) -> None:
+        at["cell"] = cell
+        bar.set_postfix_str(_first_line(cell)[:40], refresh=live)
+
+    client = NotebookClient(
+        notebook,
+        timeout=None,
+        kernel_name="python3",
+        store_widget_state=False,
+        record_timing=False,
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],
+        resources={"metadata": {"path": str(source.parent)}},
+        on_cell_execute=begin,
+        on_cell_executed=lambda **_: bar.update(),
+    )
+    environment = os.environ | {
+        "DMRI_PROFILE": run.profile,
+        "DMRI_DATA": run.data,
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(os.cpu_count())),
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    }
+    start = time.perf_counter()
+    try:
+        client.execute(env=environment)
+    except (CellExecutionError, DeadKernelError) as error:
+        number = next(i for i, cell in enumerate(cells, 1) if cell is at["cell"])
+        reason = f"{error.ename}: {error.evalue}" if isinstance(error, CellExecutionError) else str(error)
+        where = f"{source.name}, code cell {number} of {len(cells)} ({_first_line(at['cell'])})"
+        raise ReportError(f"{where}: {reason}") from None
+    finally:
+        bar.close()
+    _write(target, nbformat.writes(notebook).encode())
+    record = {"stamp": stamp, "seconds": time.perf_counter() - start, "date": date.today().isoformat()}
+    _write(run.executed / f"{source.stem}.json", json.dumps(record).encode())
+    return target
+
+
+def _first_line(cell: NotebookNode) -> str:
+    return cell.source.strip().partition("\n")[0]
+
+
+def _pages(site: Path, executed: list[Path], run: _Run) -> dict[str, bytes]:
+    """All that Sphinx reads: pages of the site, executed notebooks, and what is generated from this run."""
+    files = [path for path in sorted(site.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
+    pages = {path.relative_to(site).as_posix(): path.read_bytes() for path in files}
+    pages |= {f"chapters/{path.name}": path.read_bytes() for path in executed}
+    pages["generated/chapters.md"] = _cards(executed).encode()
+    pages["generated/ladder.md"] = _ladder_page(_ladder(run), run).encode()
+    pages["generated/run.md"] = _run_page(executed, run).encode()
+    return pages
+
+
+def _write_all(pages: dict[str, bytes], folder: Path) -> None:
+    for name, content in pages.items():
+        _write(folder / name, content)
+    for path in folder.rglob("*"):
+        if path.is_file() and path.relative_to(folder).as_posix() not in pages:
+            path.unlink()
+
+
+def _title(notebook: Path) -> tuple[str, str]:
+    """Title and question: the first heading of a notebook and the paragraph below it."""
+    cells = nbformat.read(notebook, as_version=4).cells
+    text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    found = re.search(r"^# +(.+?)\s*$\s*(.*?)(?=\n\s*\n|\n#|\Z)", text, re.MULTILINE | re.DOTALL)
+    question = " ".join(found[2].split()).removeprefix("**Question.** ") if found else ""
+    return (found[1] if found else notebook.stem), question
+
+
+def _cards(executed: list[Path]) -> str:
+    """One card per chapter, from the notebook itself, and the table of contents."""
+    lines = ["::::{grid} 1 2 2 3", ":gutter: 3", ""]
+    for path in executed:
+        title, question = _title(path)
+        lines += [f":::{{grid-item-card}} {title}", f":link: chapters/{path.stem}", ":link-type: doc"]
+        lines += [question, ":::"]
+    lines += ["::::", "", "```{toctree}", ":hidden:", ":caption: Notebooks", ""]
+    return "\n".join([*lines, *(f"chapters/{path.stem}" for path in executed), "```", ""])
+
+
+def _ladder(run: _Run) -> dict[str, Any]:
+    path = run.results / "06_ladder.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def _measured(ladder: dict[str, Any]) -> list[str]:
+    return [name for name in COLUMNS if any(name in row for row in ladder["rows"])]
+
+
+def _number(value: dict[str, float] | None, digits: int) -> str:
+    return f"{value['mean']:.{digits}f} ± {value['std']:.{digits}f}" if value else "–"
+
+
+def _seconds(row: dict[str, Any]) -> str:
+    return f"{row['seconds_per_cine']:.3g}" if row.get("seconds_per_cine") is not None else "–"
+
+
+def _ladder_page(ladder: dict[str, Any], run: _Run) -> str:
+    """The results ladder of this very run as a table with bars."""
+    if not ladder:
+        return "```{note}\nThis run has not measured a ladder: the last notebook writes it.\n```\n"
+    shown = _measured(ladder)
+    best, least = (f(row["psnr"]["mean"] for row in ladder["rows"] if "psnr" in row) for f in (max, min))
+    heads = "".join(f"<th>{COLUMNS[name][0]}</th>" for name in shown)
+    body = ""
+    for row in ladder["rows"]:
+        cells = "".join(f"<td>{_number(row.get(name), COLUMNS[name][1])}</td>" for name in shown)
+        share = 8 + 92 * (row["psnr"]["mean"] - least) / max(best - least, 1e-9)
+        bar = f'<span class="ladder-bar" style="width:{share:.0f}%"></span>'
+        label = html.escape(LABELS.get(row["method"], row["method"]))
+        body += f"<tr><th>{label}{bar}</th>{cells}<td>{_seconds(row)}</td></tr>\n"
+    facts = (f"profile {ladder['profile']}", f"data {ladder['data']}", ladder["machine"], ladder["date"])
+    about = html.escape(" · ".join(map(str, facts)))
+    fast = f"""```{{admonition}} Fast-mode output
+:class: warning
+These numbers come from the `{run.profile}` profile: small networks, trained briefly. They show how methods
+are compared, not what networks can do. `DMRI_PROFILE=full make report` trains in full.
+```
+
+"""
+    return f"""{fast if run.profile != "full" else ""}<div class="ladder">
+<table><thead><tr><th>method</th>{heads}<th>s / cine</th></tr></thead>
+<tbody>
+{body}</tbody></table>
+</div>
+<p class="ladder-note">{about}. Mean ± standard deviation over the test cines; bars: PSNR.</p>
+"""
+
+
+def _run_page(executed: list[Path], run: _Run) -> str:
+    """Time and date of every notebook of this run."""
+    lines = ["| notebook | executed | seconds |", "|---|---|--:|"]
+    for path in executed:
+        record = run.record(path)
+        lines.append(f"| [](chapters/{path.stem}.ipynb) | {record['date']} | {record['seconds']:.0f} |")
+    machine = f"Python {platform.python_version()}, {os.cpu_count()} cores"
+    return "\n".join([f"Profile `{run.profile}`, data `{run.source}`, {machine}.", "", *lines, ""])
+
+
+def _render(pages: Path, target: Path, doctrees: Path) -> None:
+    print("rendering the site", file=sys.stderr)
+    command = [sys.executable, "-m", "sphinx", "-q", "-b", "html", "-d", doctrees, pages, target]
+    done = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, env=os.environ | {"NO_COLOR": "1"}
+    )
+    told = done.stderr.replace(f"{pages}{os.sep}", "").strip()
+    if done.returncode:
+        raise ReportError(f"Sphinx: {told}")
+    if told:
+        print(told, file=sys.stderr)
+
+
+def _replace(out: Path, rendered: Path, stamp: str) -> None:
+    """Put a rendered site where the last one is, complete or not at all."""
+    fresh, old = out.with_name(f"{out.name}.new"), out.with_name(f"{out.name}.old")
+    for path in (fresh, old):
+        shutil.rmtree(path, ignore_errors=True)
+    unused = ("mml-*.js", "tex-svg*.js", "tex-mml-*.js", "tex-chtml-*.js", "node-main.js")  # of MathJax
+    shutil.copytree(rendered, fresh, ignore=shutil.ignore_patterns(*unused))
+    (fresh / ".stamp").write_text(stamp)
+    if out.exists():
+        out.rename(old)
+    fresh.rename(out)
+    shutil.rmtree(old, ignore_errors=True)
