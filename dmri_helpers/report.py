@@ -121,19 +121,43 @@ def write_notebooks(
         _write(source.with_suffix(".ipynb"), (nbformat.writes(notebook) + "\n").encode())
 
 
-def write_figures(
-    data: str | None = None,
-    profile: str | None = None,
-    figures: Path = ROOT / "figures",
-    build: Path = ROOT / "build",
-) -> None:
-    """Copy what the notebooks drew and measured to ``figures/<profile>-<data>/``; execute what changed."""
-    run = _Run(profile, data, build)
+def write_figures(profile: str | None = None, figures: Path = ROOT / "figures", build: Path = ROOT / "build") -> None:
+    """Copy what the notebooks drew and measured on phantoms to ``figures/<profile>-phantom``; execute what changed.
+
+    Only of phantoms: pictures of other data may not be ours to publish. On the demo profile the ladders of the
+    README are written anew, too: that of the notebooks, and that of the numbers in ``figures/real-cines``.
+    """
+    run = _Run(profile, "phantom", build)
     for source in _sources(ROOT / "notebooks"):
         _execute(source, run)
     for path in sorted(run.results.glob("*")):
         _write(figures / run.name / path.name, path.read_bytes())
     print(f"{figures / run.name}")
+    if run.profile == "demo":
+        readme = ROOT / "README.md"
+        _write(readme, readme_with_ladders(readme.read_text(encoding="utf-8"), figures).encode())
+
+
+def readme_with_ladders(text: str, figures: Path = ROOT / "figures") -> str:
+    """The README with its two ladders as ``figures`` has them; each with machine and date."""
+    ladder = json.loads((figures / "demo-phantom" / "06_ladder.json").read_text(encoding="utf-8"))
+    real = [json.loads(path.read_text(encoding="utf-8")) for path in (figures / "real-cines").glob("*.json")]
+    real.sort(key=lambda result: result["psnr"]["mean"])
+    for name, result in {"phantom": ladder, "real": {**real[-1], "rows": real}}.items():
+        table = _markdown(result) + f"\n\n{result['n_cines']} cines; {result['machine']}; {result['date']}."
+        begin, end = f"<!-- ladder {name} -->\n", f"\n<!-- end of ladder {name} -->"
+        before, rest = text.split(begin)
+        text = before + begin + table + end + rest.split(end)[1]
+    return text
+
+
+def _markdown(ladder: dict[str, Any]) -> str:
+    rows = [["method", *(COLUMNS[name][0] for name in _measured(ladder)), "s per cine"]]
+    rows.append(["---", *["---:"] * (len(rows[0]) - 1)])
+    for row in ladder["rows"]:
+        values = [_number(row.get(name), COLUMNS[name][1]) for name in _measured(ladder)]
+        rows.append([LABELS.get(row["method"], row["method"]), *values, _seconds(row)])
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 def tidy(notebook: NotebookNode) -> NotebookNode:

@@ -147,7 +147,7 @@ print("soft: the normal equations hold;  hard: A m = y")
 # %%
 with_consistency = lambda kspace, mask: consistent(dual_unet(kspace, mask), kspace, mask, torch.inf)
 rows = {"dual_unet": training.evaluate(dual_unet, test_set, title="network")}
-rows["dual_unet + data"] = training.evaluate(with_consistency, test_set, title="network + data")
+rows["dual U-Net + data"] = training.evaluate(with_consistency, test_set, title="network + data")
 summary = {name: metrics.summarise(of) for name, of in rows.items()}
 print(metrics.table(summary))
 
@@ -224,10 +224,10 @@ def training_step(model):
 
 # %%
 for cascades, model in models.items():
-    rows[f"cascades_{cascades}"] = training.evaluate(model, test_set, title=f"{cascades} cascades")
+    rows[f"{cascades} cascades"] = training.evaluate(model, test_set, title=f"{cascades} cascades")
 length = list(profile.cascades)
-quality = [metrics.summarise(rows[f"cascades_{k}"]) for k in length]
-seconds = [sum(row["seconds"] for row in rows[f"cascades_{k}"]) / len(test) for k in length]
+quality = [metrics.summarise(rows[f"{k} cascades"]) for k in length]
+seconds = [sum(row["seconds"] for row in rows[f"{k} cascades"]) / len(test) for k in length]
 memory = [training.peak_memory(lambda: training_step(models[k])) / 2**20 for k in length]
 
 # %%
@@ -338,8 +338,8 @@ widgets.frame_slider(
 # %%
 for name in ("zero_filled", "temporal_mean", "view_sharing", "kt_tv", "unrolled"):
     rows[name] = training.evaluate(methods.load(name), test_set, title=name)
-rungs = ["zero_filled", "dual_unet", "dual_unet + data", "temporal_mean", "view_sharing", "kt_tv"]
-rungs += [f"cascades_{length[-1]}", "unrolled"]
+rungs = ["zero_filled", "dual_unet", "dual U-Net + data", "temporal_mean", "view_sharing", "kt_tv"]
+rungs += [f"{length[-1]} cascades", "unrolled"]
 ladder = [
     {"method": name, **metrics.summarise(rows[name]),
      "seconds_per_cine": sum(row["seconds"] for row in rows[name]) / len(test)}
@@ -361,7 +361,7 @@ figure
 
 # %%
 best = max((rung for rung in ladder if rung["method"] in methods.CLASSICAL), key=lambda r: r["psnr"]["mean"])
-for name in ("dual_unet", f"cascades_{length[-1]}", "unrolled"):
+for name in ("dual_unet", f"{length[-1]} cascades", "unrolled"):
     gains = torch.tensor([a["psnr"] - b["psnr"] for a, b in zip(rows[name], rows[best["method"]])])
     wins = int((gains > 0).sum())
     print(f"{name:12} {gains.mean():+.2f} dB against {best['method']}, better on {wins} of {len(gains)} cines")

@@ -1,0 +1,62 @@
+# Every target makes .venv first, from the lock. Without make: README.md has each as a plain command.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help report test lab notebooks figures environment lock clean
+
+PYTHON ?= python3
+LOCK := requirements.lock
+ENV := .venv/made-from-lock
+PY := .venv/bin/python
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+help:  ## this list
+	@echo "make TARGET   (DMRI_PROFILE=tiny|demo|full and DMRI_DATA=phantom|PATH choose what the notebooks run on)"
+	@sed -n 's/^\([a-z]*\):.*##/\1/p' Makefile | while read -r target text; do printf '  %-12s %s\n' "$$target" "$$text"; done
+
+report: $(ENV)  ## execute the notebooks, render them as one site: build/report/index.html
+	$(PY) -m dmri_helpers report
+
+test: $(ENV)  ## all tests: helpers, report, browser; then every notebook on the tiny profile
+	status=0; export OMP_NUM_THREADS=1; \
+	$(PY) -m pytest -n 2 --dist loadscope tests || status=$$?; \
+	DMRI_PROFILE=tiny DMRI_DATA=phantom $(PY) -m pytest -n 2 --dist loadfile -p no:cacheprovider \
+	    --nbval-lax --nbval-current-env notebooks || status=$$?; \
+	exit $$status
+
+lab: $(ENV)  ## open the first notebook in JupyterLab
+	$(PY) -m jupyter lab notebooks/01_sampling.ipynb
+
+notebooks: $(ENV)  ## notebooks/*.py -> notebooks/*.ipynb, executed on the demo profile, to commit
+	$(PY) -c "from dmri_helpers import report; report.write_notebooks()"
+
+figures: $(ENV)  ## what the notebooks drew and measured on phantoms -> figures/, the ladders in README.md
+	$(PY) -c "from dmri_helpers import report; report.write_figures()"
+
+environment: $(ENV)  ## make .venv, and no more
+
+$(ENV): $(LOCK) pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	    echo "This course needs Python 3.10 or newer, and '$(PYTHON)' is not: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || { \
+	    echo "'$(PYTHON)' cannot make environments: install its venv module (Debian and Ubuntu: python3-venv)." >&2; exit 1; }
+	@echo "Making .venv from $(LOCK): some minutes, once."
+	@$(PYTHON) -m venv --clear .venv
+	@$(PY) -m pip install --no-compile --progress-bar off -r $(LOCK) 2>&1 | { \
+	    n=0; while read -r line; do case "$$line" in \
+	        Collecting*|Processing*|Requirement*) n=$$((n + 1)); ((n % 25)) || echo "  $$n packages found";; \
+	        Downloading*\([0-9][0-9]*MB\)*|Downloading*GB\)*) echo "  $$line";; \
+	        Installing*) echo "  installing $$n packages";; \
+	        Downloading*|Using*|Looking*|Preparing*|Successfully*|Ignoring*|Attempting*|Found*|Uninstalling*|WARNING:\ Location*) ;; \
+	        *) echo "$$line" >&2;; \
+	    esac; done; }
+	@$(PY) -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+lock:  ## resolve the lock anew from pyproject.toml (needs uv)
+	uv pip compile --quiet --universal --python-version 3.10 --all-extras --group build \
+	    --no-annotate --no-header pyproject.toml --output-file $(LOCK)
+
+clean:  ## remove what was built (build/, caches); .venv and runs/ stay
+	rm -rf build .pytest_cache .ruff_cache .hypothesis dmri_helpers.egg-info
+	find dmri_helpers notebooks tests -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf

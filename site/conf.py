@@ -1,0 +1,35 @@
+"""Sphinx: one site from the pages here, the executed notebooks and what `dmri_helpers.report` generates."""
+
+project = "Dynamic MRI reconstruction"
+author = "The authors of dmri-helpers"
+language = "en"
+extensions = ["myst_nb", "sphinx_design", "sphinxcontrib.bibtex", "sphinx-mathjax-offline"]
+exclude_patterns = ["generated"]
+
+nb_execution_mode = "off"
+nb_merge_streams = True
+nb_output_stderr = "remove"
+# sliders: their HTML form needs no kernel and no widget scripts
+nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]
+myst_enable_extensions = ["amsmath", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+myst_links_external_new_tab = True
+
+bibtex_bibfiles = ["references.bib"]
+bibtex_reference_style = "author_year"
+
+html_theme = "sphinx_book_theme"
+html_title = project
+html_static_path = ["_static"]
+html_css_files = ["course.css"]
+html_show_search_summary = False  # browsers do not let pages on disk read other pages
+html_last_updated_fmt = None
+html_context = {"default_mode": "auto"}
+html_theme_options = {
+    "navbar_persistent": [],  # the search field is in the sidebar
+    "home_page_in_toc": True,
+    "show_toc_level": 2,
+    "use_fullscreen_button": False,
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
+}

@@ -1,0 +1,188 @@
+"""The report: built from small notebooks, opened from disk without network, kept when a build fails."""
+
+import json
+import re
+import shutil
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from dmri_helpers import report
+
+SITE = Path(__file__).resolve().parents[1] / "site"
+FIRST = """# %% [markdown]
+# # A small notebook
+#
+# Does the answer to $6 \\times 7$ show?
+#
+# $$ b = F^{-1} U F m $$
+
+# %% tags=["nbval-check-output"]
+import os
+print("profile", os.environ["DMRI_PROFILE"], os.environ["DMRI_DATA"])
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+from dmri_helpers.widgets import frame_slider
+plt.figure(figsize=(2, 1)).gca().plot([1, 2]);
+
+# %%
+frame_slider({"one": np.eye(8)[None].repeat(3, 0), "other": np.eye(8)[None, ::-1].repeat(3, 0)})
+"""
+LAST = """# %% [markdown]
+# # A small ladder
+#
+# Which rung is higher?
+
+# %%
+import json
+import os
+import sys
+from pathlib import Path
+print("loud", file=sys.stderr)
+folder = Path("../build/results") / f"{os.environ['DMRI_PROFILE']}-{os.environ['DMRI_DATA']}"
+folder.mkdir(parents=True, exist_ok=True)
+value = {"mean": 23.04, "std": 1.88}
+rows = [{"method": "zero_filled", "psnr": value, "ssim": value, "seconds_per_cine": 0.01},
+        {"method": "unrolled", "psnr": {"mean": 38, "std": 2}, "seconds_per_cine": 3.0}]
+about = {"profile": "tiny", "data": "phantom", "date": "2026-01-31", "machine": "2 cores"}
+(folder / "06_ladder.json").write_text(json.dumps(about | {"rows": rows}));
+"""
+
+
+class Course:
+    """A copy of the course with two small notebooks."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.out = folder, folder / "build" / "report"
+        self.notebooks = folder / "notebooks"
+        self.notebooks.mkdir()
+        (self.notebooks / "01_small.py").write_text(FIRST)
+        (self.notebooks / "06_ladder.py").write_text(LAST)
+
+    def build(self) -> Path:
+        places = {"notebooks": self.notebooks, "site": SITE, "build": self.folder / "build"}
+        return report.build_report(self.out, "phantom", "tiny", **places)
+
+    def executed(self, name: str) -> nbformat.NotebookNode:
+        folder = self.folder / "build" / "notebooks" / "tiny-phantom"
+        return nbformat.read(folder / f"{name}.ipynb", as_version=4)
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory) -> Course:
+    made = Course(tmp_path_factory.mktemp("course"))
+    made.build()
+    return made
+
+
+def test_environment_reaches_the_notebook(course):
+    (printed,) = course.executed("01_small").cells[1].outputs
+    assert printed.text == "profile tiny phantom\n"
+
+
+def test_second_call_does_nothing_and_prints_the_ladder(course, capfd):
+    before = {path: path.stat().st_mtime_ns for path in course.out.rglob("*.html")}
+    start = time.perf_counter()
+    assert course.build() == course.out / "index.html"
+    assert time.perf_counter() - start < 3
+    assert {path: path.stat().st_mtime_ns for path in course.out.rglob("*.html")} == before
+    printed, told = capfd.readouterr()
+    assert told == "01_small: unchanged\n06_ladder: unchanged\n"
+    assert str(course.out / "index.html") in printed
+    assert re.search(r"^zero-filled +23\.04 ± 1\.88 +23\.040 ± 1\.880 +0\.01$", printed, re.MULTILINE)
+    assert re.search(r"^unrolled network +38\.00 ± 2\.00 +– +3$", printed, re.MULTILINE)
+
+
+def test_pages_load_nothing_from_elsewhere(course):
+    for path in course.out.rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        loaded = re.findall(r"<(?:script|img|iframe|source)[^>]*\ssrc=\"([^\"]+)", text)
+        loaded += re.findall(r"<link[^>]*href=\"([^\"]+)", text)
+        assert not [address for address in loaded if re.match(r"(\w+:)?//", address)], path
+
+
+def test_pages_name_no_machine(course):
+    for path in course.out.rglob("*.html"):
+        assert str(course.folder) not in path.read_text(encoding="utf-8")
+
+
+def test_failing_cell_is_named_and_the_last_report_stays(tmp_path):
+    course = Course(tmp_path)
+    (course.notebooks / "01_small.py").unlink()
+    course.build()
+    page = (course.out / "index.html").read_bytes()
+    (course.notebooks / "06_ladder.py").write_text(LAST + "\n# %%\n1 / 0\n")
+    with pytest.raises(report.ReportError) as error:
+        course.build()
+    assert str(error.value) == "06_ladder.py, code cell 2 of 2 (1 / 0): ZeroDivisionError: division by zero"
+    assert (course.out / "index.html").read_bytes() == page
+    assert not list(course.out.parent.glob("report.*"))
+
+
+def test_bad_requests_are_refused(course, tmp_path):
+    with pytest.raises(ValueError, match=r"profile 'huge'.*tiny, demo, full"):
+        report.build_report(tmp_path / "out", "phantom", "huge")
+    with pytest.raises(ValueError, match=r"nowhere\.npz: no such file"):
+        report.build_report(tmp_path / "out", "nowhere.npz", "tiny")
+    (tmp_path / "thesis.txt").write_text("precious")
+    with pytest.raises(ValueError, match="no report"):
+        report.build_report(tmp_path, "phantom", "tiny")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_stored_notebooks_are_the_same_every_time(course, tmp_path):
+    again = Course(tmp_path)
+    stored = []
+    for one in (course, again):
+        report.write_notebooks("tiny", one.notebooks, one.folder / "build")
+        stored.append([path.read_text() for path in sorted(one.notebooks.glob("*.ipynb"))])
+    assert stored[0] == stored[1] and len(stored[0]) == 2
+    last = json.loads(stored[0][1])
+    assert [output for cell in last["cells"] for output in cell.get("outputs", [])] == []  # stderr alone
+    assert last["metadata"]["language_info"].get("version") is None
+
+
+@pytest.mark.browser
+def test_landing_page_shows_ladder_and_cards(course, page):
+    page.goto((course.out / "index.html").as_uri())
+    assert page.locator(".ladder tbody tr").count() == 2
+    assert "2026-01-31" in page.locator(".ladder-note").inner_text()
+    assert "tiny" in page.locator(".admonition.warning").inner_text()
+    assert page.locator(".sd-card").count() == 2
+    page.locator(".sd-card", has_text="A small notebook").click()
+    page.wait_for_url("**/chapters/01_small.html")
+
+
+@pytest.mark.browser
+def test_formulas_and_slider_live_without_network(course, page):
+    page.goto((course.out / "chapters" / "01_small.html").as_uri())
+    page.wait_for_selector("mjx-container svg, mjx-container mjx-math")
+    assert page.locator("mjx-container").count() >= 2
+    assert page.locator("mjx-merror").count() == 0
+    page.wait_for_selector(".dmri-slider[data-ready=true]")
+    assert page.locator(".dmri-slider canvas").count() >= 2
+
+
+@pytest.mark.browser
+def test_search_works_from_disk(course, page):
+    page.goto((course.out / "search.html").as_uri() + "?q=undersampling")
+    page.wait_for_selector("#search-results li a")
+    assert "conventions.html" in page.locator("#search-results li a").first.get_attribute("href")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("name", ["index", "conventions", "sources", "references", "chapters/01_small"])
+def test_pages_fit_the_window(course, page, width, name):
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto((course.out / f"{name}.html").as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_report_can_be_moved(course, tmp_path):
+    moved = shutil.copytree(course.out, tmp_path / "elsewhere")
+    assert str(course.out) not in (moved / "index.html").read_text(encoding="utf-8")

@@ -1,0 +1,48 @@
+"""Imports between the helpers run one way."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "dmri_helpers"
+ALLOWED = {
+    "fourier": set(),
+    "sampling": set(),
+    "metrics": set(),
+    "phantom": set(),
+    "networks": set(),
+    "profiles": set(),
+    "plotting": set(),
+    "operators": {"fourier"},
+    "classical": {"operators", "fourier"},
+    "unrolled": {"operators", "fourier"},
+    "data": {"operators", "sampling", "phantom"},
+    "training": {"metrics", "profiles"},
+    "widgets": {"plotting"},
+    "methods": {"classical", "networks", "phantom", "unrolled", "profiles", "training"},
+    "report": {"profiles"},
+}
+MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if not path.stem.startswith("__"))
+
+
+def siblings(module: str) -> set[str]:
+    """Every sibling a module imports, at its top or inside a function."""
+    found = set()
+    for node in ast.walk(ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))):
+        source = (node.module or "") if isinstance(node, ast.ImportFrom) else ""
+        if isinstance(node, ast.ImportFrom) and (node.level or source.startswith("dmri_helpers")):
+            inside = source.removeprefix("dmri_helpers").removeprefix(".")
+            found |= {inside.split(".")[0]} if inside else {name.name for name in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {name.name.split(".")[1] for name in node.names if name.name.startswith("dmri_helpers.")}
+    return found & set(MODULES)
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module != "cli"])
+def test_imports_run_one_way(module):
+    assert siblings(module) <= ALLOWED[module]
+
+
+def test_nobody_imports_the_command_line():
+    assert not [module for module in MODULES if "cli" in siblings(module)]
