@@ -192,7 +192,8 @@ curves
 # learning rate against the epoch. Epoch 0 is the untrained network: its PSNR is that of the
 # zero-filled image. Look for three things: whether the validation loss still falls at the end
 # (train longer), whether it turns upwards while the training loss falls (the network memorises),
-# and how both become smooth when the rate goes to zero.
+# and how both become smooth when the rate goes to zero. The training loss may lie *above* the other:
+# it is measured with dropout on, the validation loss with dropout off.
 #
 # ## 4.6 Before and after
 #
