@@ -482,7 +482,7 @@ def _generate_all(jobs: list[tuple]) -> Iterator[dict[str, np.ndarray]]:
     """Phantom after phantom, from several processes where that pays and where processes are to be had."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     done = 0
-    with tqdm(total=len(jobs), desc="phantom", unit="cine") as bar:
+    with tqdm(total=len(jobs), desc="phantom", unit="cine", delay=2) as bar:
         if len(jobs) >= _PARALLEL_FROM and cores > 1 and not current_process().daemon:
             context = get_context("fork" if sys.platform == "linux" else "spawn")
             try:
