@@ -163,6 +163,7 @@ def peak_memory(step: Callable[[], object]) -> int:
     -------
         the largest sum of allocations that were alive at one time, in bytes, without what was there before
     """
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler would write to stderr
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
         step()
     events = (event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]")
