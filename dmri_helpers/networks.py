@@ -152,6 +152,7 @@ class ResNet3D(nn.Module):
         self.last = nn.Conv3d(features, 2, 1)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
+        self.to(memory_format=torch.channels_last_3d)  # the layout in which these convolutions are fastest
 
     def forward(self, cine: torch.Tensor) -> torch.Tensor:
         """Add a learnt residual to a complex cine ``(b, t, y, x)``."""

@@ -74,7 +74,7 @@ plotting.cine_comparison(parts, window=(-0.4, 0.4))
 # image has none, because a random mask is not symmetric about the centre of k-space.
 
 # %% [markdown]
-# ## 1 · A complex image as real channels
+# ## 3.1 A complex image as real channels
 #
 # The layers of PyTorch that we use multiply real numbers. A complex image becomes two real ones,
 #
@@ -182,7 +182,7 @@ plotting.cine_comparison(
 # darker than gray (negative) is flat; a linear last layer reproduces it. So: **linear last layer.**
 
 # %% [markdown]
-# ## 2 · Predict what is missing
+# ## 3.2 Predict what is missing
 #
 # The input is already most of the answer. So let the network $f_\theta$ only say what to add,
 #
@@ -231,7 +231,7 @@ for name, image in {"b": b, "b + f(b)": whole, "f(b) alone": whole - b}.items():
 # Without the path around it, the network would spend its first epochs learning to copy.
 
 # %% [markdown]
-# ## 3 · The U-Net
+# ## 3.3 The U-Net
 #
 # ### One block, by hand
 #
@@ -368,7 +368,7 @@ plotting.cine_comparison(shown)
 # far. Random weights look near; training has to do the rest.
 
 # %% [markdown]
-# ## 4 · Attention
+# ## 3.4 Attention
 #
 # A convolution treats every image and every place alike. Attention multiplies the features by
 # weights between 0 and 1 that depend on the features themselves (Woo et al., 2018). **Which
@@ -425,7 +425,7 @@ def size(module):
 print(f"attention {size(unet.attention)} of {size(unet)} parameters of this small U-Net")
 
 # %% [markdown]
-# ## 5 · Two branches
+# ## 3.5 Two branches
 #
 # One U-Net for the real part, one for the imaginary part: the report's choice. Does either know
 # about the other? We change only the imaginary part of the input and look at the real output.
@@ -455,7 +455,7 @@ for branches in (2, 1):
 # own numbers show no gain from two (29.08 dB with two, 29.16 dB with one). Notebook 05 measures it.
 
 # %% [markdown]
-# ## 6 · Time
+# ## 3.6 Time
 #
 # ### Frames as channels of a 3-D convolution: flaw 1
 #
@@ -566,7 +566,7 @@ print("U-Nets, frames as channels:     ", follows_the_clock(only_unets))
 # builds on 3-D networks alone.
 
 # %% [markdown]
-# ## 7 · The whole network
+# ## 3.7 The whole network
 #
 # Real and imaginary part through their U-Nets, add what they predict, then the 3-D ResNet, which
 # adds again:
@@ -740,7 +740,7 @@ assert all(torch.equal(output, b) for output in outputs)
 print("every variant: complex in, complex out, same shape, input returned at the start")
 
 # %% [markdown]
-# ## 8 · Follow one change through the network
+# ## 3.8 Follow one change through the network
 #
 # We brighten a small patch in frame 0 and watch the change travel, with woken networks. Move the
 # slider (or press Play).
@@ -765,7 +765,7 @@ widgets.frame_slider(views, window=(0, 1))
 # meaning for them. The whole network does both.
 
 # %% [markdown]
-# ## A mistake worth making: packed one way, unpacked another
+# ## 3.9 A mistake worth making: packed one way, unpacked another
 #
 # For one U-Net we lay the frames of both parts side by side: first all real frames, then all
 # imaginary ones. Suppose the unpacking reads them in pairs, real, imaginary, real, imaginary. Every

@@ -49,7 +49,7 @@ results = profiles.results_folder()
 print(f"profile {profile.name}, data {cines.source}: {cines.shape}")
 
 # %% [markdown]
-# ## 1 · The same data for everyone
+# ## 5.1 The same data for everyone
 #
 # One split, by patient where patients are known, made once. The test set has fixed masks: every
 # network reconstructs exactly the same measurements. (The report this course grew from split anew
@@ -68,7 +68,7 @@ assert same and len(once) == len(test)
 print("every network is tested on the same masks:", same)
 
 # %% [markdown]
-# ## 2 · One thing at a time
+# ## 5.2 One thing at a time
 #
 # The **baseline** has everything: dropout, a cosine learning rate, L2 loss, attention, two U-Nets,
 # a 3-D ResNet, and the zero-filled image as input. Every variant changes one of these. If we
@@ -113,7 +113,7 @@ for name in variants:
     print(f"{name:>17}: {', '.join(changed(name)) or '-'}")
 
 # %% [markdown]
-# ## 3 · What the dials do
+# ## 5.3 What the dials do
 #
 # ### Dropout
 #
@@ -198,7 +198,7 @@ print({loss: f"{answer:.2f}" for loss, answer in best.items()},
 # **Predict 5.3.** So which loss gives the higher PSNR? By more than the dice?
 
 # %% [markdown]
-# ## 4 · Train, or load
+# ## 5.4 Train, or load
 #
 # Same loop, same data for each; the training set draws its masks and crops from the seed of the
 # run.
@@ -250,7 +250,8 @@ with torch.no_grad():
     torch.manual_seed(seed)
     noisy = torch.cat([models["baseline"].train()(kspace, mask) for _ in range(4)])
 models["baseline"].eval()
-print(f"dropout off {psnr(calm, target).item():.2f} dB; on:", psnr(noisy, target).tolist())
+on = ", ".join(f"{value:.2f}" for value in psnr(noisy, target))
+print(f"dropout off {psnr(calm, target).item():.2f} dB; on, four times: {on} dB")
 print(f"noise by dropout {noisy.std(0).square().mean().sqrt():.4f}, "
       f"error without it {(calm - target).abs().square().mean().sqrt():.4f} (root mean square)")
 
@@ -258,7 +259,7 @@ print(f"noise by dropout {noisy.std(0).square().mean().sqrt():.4f}, "
 # Compare the two numbers of the last line: what training had to see through, and what it is after.
 
 # %% [markdown]
-# ## 5 · Test
+# ## 5.5 Test
 #
 # Every network, and two methods that learn nothing, on the same test cines with the same masks.
 
@@ -285,7 +286,7 @@ figure
 # last row, which copies lines from the nearest frame. Honest comparisons have a row like it.
 
 # %% [markdown]
-# ## 6 · When is a difference a difference?
+# ## 5.6 When is a difference a difference?
 #
 # Two kinds of chance are at work.
 #
@@ -376,7 +377,7 @@ figure
 # two kinds). A variant whose bar reaches across zero has not been told apart from the baseline.
 
 # %% [markdown]
-# ## 7 · Part c: dropout and a dynamic learning rate
+# ## 5.7 Part c: dropout and a dynamic learning rate
 #
 # Two dials with two positions each make four runs. Then each dial can be judged twice, with the
 # other in either position.
@@ -415,7 +416,7 @@ Markdown("\n".join(["**Assignment, part c.** " + where,
 # The report gave one number for "both together" (24.15 to 29.08 dB) and could not say which of the
 # two did it. That is what the 2×2 design is for.
 #
-# ## 8 · Part d: L1 or L2
+# ## 5.8 Part d: L1 or L2
 
 # %%
 Markdown("**Assignment, part d.** " + where + "\n"
@@ -429,7 +430,7 @@ plotting.paired_scores(scores(SEEDS), scores(["l1"]), names=("L2", "L1"))
 # go up in some cines and down in others, the loss is not what decides.
 
 # %% [markdown]
-# ## 9 · Look at the images
+# ## 5.9 Look at the images
 #
 # Numbers first, but not alone. The best and the worst of the trained variants, chosen by their mean
 # PSNR:
@@ -464,7 +465,7 @@ widgets.frame_slider(seen, errors_against="fully sampled", frame=frame)
 # which the heart moves fast?
 
 # %% [markdown]
-# ## 10 · The report's claims, and ours
+# ## 5.10 The report's claims, and ours
 #
 # The report tested on 57 cines, another random 57 for every run, one run each. So its rows cannot
 # be paired, and the two means have independent errors. From its own standard deviations, chance
@@ -503,11 +504,11 @@ found = compare(["view_sharing"])
 print(f"the same network, against being fed with the zero-filled image: {found['gain']:+.2f} dB")
 
 # %% [markdown]
-# Compare the second number with every row of the table in section 6. Thinking about the input costs
+# Compare the second number with every row of the table in section 5.6. Thinking about the input costs
 # nothing and can matter more than the architecture. Notebook 06 goes on from there.
 
 # %% [markdown]
-# ## A mistake worth making: every run its own test set
+# ## 5.11 A mistake worth making: every run its own test set
 #
 # Let us repeat flaw 5 of the report, with a method that has no dice at all: zero-filling. Every
 # "run" gets a random test set of its own.
@@ -571,7 +572,7 @@ for metric in ("psnr", "ssim"):
 # ### Exercise 5.2 · How many test cines?
 #
 # How many test cines are needed so that a difference of 0.1 dB exceeds two standard errors:
-# unpaired (two independent test sets), and paired? Use the standard deviations of section 6.
+# unpaired (two independent test sets), and paired? Use the standard deviations of section 5.6.
 #
 # *Hint:* the standard error of a mean of $n$ is $s/\sqrt n$; for two independent means variances
 # add.
@@ -587,7 +588,7 @@ print(f"unpaired {unpaired}, paired {pairs} cines (and the seeds come on top)")
 #
 # Draw test cines with replacement, ten thousand times, and compute the mean difference between L1
 # and L2 for each draw (the *bootstrap*). Between which values do 95 % of them lie? Compare with
-# "chance: cines" in section 6.
+# "chance: cines" in section 5.6.
 #
 # *Hint:* `torch.randint(n, (10000, n))` are ten thousand draws of `n` indices.
 
@@ -608,8 +609,8 @@ print(f"L1 - L2: {difference.mean():+.3f} dB, "
 # 2. The bar over the cines is not the uncertainty of a comparison. Pair the cines, repeat the
 #    seeds, and give a verdict only beyond both kinds of chance.
 # 3. Dropout adds noise to an output whose gray values count; a falling rate lets the weights
-#    settle. What they did here is computed in section 7.
-# 4. L2 aims at the mean and at PSNR itself, L1 at the median. Section 8 has the result.
+#    settle. What they did here is computed in section 5.7.
+# 4. L2 aims at the mean and at PSNR itself, L1 at the median. Section 5.8 has the result.
 # 5. Rows with different test sets cannot be compared to better than the cines differ. Ask of every
 #    table: which test set, how many seeds, and where is the row without learning?
 #
