@@ -85,7 +85,9 @@ def load(method: str | Path) -> Reconstruct:
         model.load_state_dict(state)
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
         reason = " ".join(str(error).split())[:160]
-        raise ValueError(f"{file}: found no weights of this course ({type(error).__name__}: {reason})") from None
+        raise ValueError(
+            f"{file}: found no weights of this course ({type(error).__name__}: {reason})"
+        ) from None
     return model.eval()
 
 
@@ -156,6 +158,10 @@ def describe_data(training, validation) -> dict:
     else:
         version = zlib.crc32(training.cines[0].numpy().tobytes() + validation.cines[0].numpy().tobytes())
     return {"source": training.cines.source, "version": version} | {
-        name: {"shape": list(of.cines.shape), "cines": zlib.crc32(str(of.cines.indices.tolist()).encode()), "seed": of.seed}
+        name: {
+            "shape": list(of.cines.shape),
+            "cines": zlib.crc32(str(of.cines.indices.tolist()).encode()),
+            "seed": of.seed,
+        }
         for name, of in (("training", training), ("validation", validation))
     }

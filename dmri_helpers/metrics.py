@@ -44,7 +44,7 @@ def frame_metrics(recon, reference) -> dict[str, np.ndarray]:
     with np.errstate(divide="ignore", invalid="ignore"):
         return {
             "psnr": _psnr(error),
-            "ssim": np.array([_ssim(x, m) for x, m in zip(recon, reference)]),
+            "ssim": np.array([_ssim(x, m) for x, m in zip(recon, reference, strict=True)]),
             "nmse": error / energy,
         }
 
@@ -105,7 +105,9 @@ def summarise(rows: Iterable[dict]) -> dict[str, dict[str, float]]:
     return summary
 
 
-def table(summaries: dict[str, dict], metrics: Iterable[str] = ("psnr", "ssim", "psnr_dynamic", "psnr_volume")) -> str:
+def table(
+    summaries: dict[str, dict], metrics: Iterable[str] = ("psnr", "ssim", "psnr_dynamic", "psnr_volume")
+) -> str:
     """A Markdown table, one line per method: mean ± standard deviation over cines.
 
     Parameters
@@ -125,7 +127,10 @@ def table(summaries: dict[str, dict], metrics: Iterable[str] = ("psnr", "ssim", 
         "psnr_dynamic": ("dynamic PSNR / dB", ".2f"),
     }  # fmt: skip
     metrics = list(metrics)
-    lines = ["| method | " + " | ".join(names[m][0] for m in metrics) + " |", "|---|" + "---:|" * len(metrics)]
+    lines = [
+        "| method | " + " | ".join(names[m][0] for m in metrics) + " |",
+        "|---|" + "---:|" * len(metrics),
+    ]
     for method, summary in summaries.items():
         cells = [f"{summary[m]['mean']:{names[m][1]}} ± {summary[m]['std']:{names[m][1]}}" for m in metrics]
         lines.append(f"| {method} | " + " | ".join(cells) + " |")
@@ -144,7 +149,11 @@ def _ssim(recon: np.ndarray, reference: np.ndarray) -> float:
 
 
 def _magnitudes(recon, reference) -> tuple[np.ndarray, np.ndarray]:
-    recon, reference = (np.abs(np.asarray(a.detach().cpu() if hasattr(a, "detach") else a)) for a in (recon, reference))
+    recon, reference = (
+        np.abs(np.asarray(a.detach().cpu() if hasattr(a, "detach") else a)) for a in (recon, reference)
+    )
     if recon.shape != reference.shape or reference.ndim != 3:
-        raise ValueError(f"expected two cines (t, y, x) of one shape, found {recon.shape} and {reference.shape}")
+        raise ValueError(
+            f"expected two cines (t, y, x) of one shape, found {recon.shape} and {reference.shape}"
+        )
     return recon, reference

@@ -195,11 +195,14 @@ class DualUNet(nn.Module):
     ):
         super().__init__()
         if branches not in (0, 1, 2):
-            raise ValueError(f"branches is 2 (real, imaginary), 1 (both in one U-Net) or 0 (none), not {branches}")
+            raise ValueError(
+                f"branches is 2 (real, imaginary), 1 (both in one U-Net) or 0 (none), not {branches}"
+            )
         self.frames = frames
         channels = 2 * frames // max(branches, 1)
         self.unets = nn.ModuleList(
-            AttentionUNet(channels, channels, init_features, depth, dropout, attention) for _ in range(branches)
+            AttentionUNet(channels, channels, init_features, depth, dropout, attention)
+            for _ in range(branches)
         )
         self.resnet = ResNet3D(resnet_features, resnet_blocks) if resnet_features else nn.Identity()
 

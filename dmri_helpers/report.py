@@ -121,7 +121,9 @@ def write_notebooks(
         _write(source.with_suffix(".ipynb"), (nbformat.writes(notebook) + "\n").encode())
 
 
-def write_figures(profile: str | None = None, figures: Path = ROOT / "figures", build: Path = ROOT / "build") -> None:
+def write_figures(
+    profile: str | None = None, figures: Path = ROOT / "figures", build: Path = ROOT / "build"
+) -> None:
     """Copy what the notebooks drew and measured on phantoms to ``figures/<profile>-phantom``; execute what changed.
 
     Only of phantoms: pictures of other data may not be ours to publish. On the demo profile the ladders of the
@@ -285,13 +287,16 @@ def _execute(source: Path, run: _Run) -> Path:
         on_cell_execute=begin,
         on_cell_executed=lambda **_: bar.update(),
     )
-    environment = os.environ | {
-        "DMRI_PROFILE": run.profile,
-        "DMRI_DATA": run.data,
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(os.cpu_count())),
-        "OMP_WAIT_POLICY": "passive",  # threads that spin while they wait are ten times slower on a busy machine
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-    }
+    environment = (
+        os.environ
+        | {
+            "DMRI_PROFILE": run.profile,
+            "DMRI_DATA": run.data,
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(os.cpu_count())),
+            "OMP_WAIT_POLICY": "passive",  # threads that spin while they wait are ten times slower on a busy machine
+            "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        }
+    )
     start = time.perf_counter()
     try:
         client.execute(env=environment)

@@ -97,7 +97,9 @@ def ky_t_mask(
 
     first = n_lines // 2 - center_lines // 2
     uniform = torch.rand(b, t, n_lines, dtype=torch.float64, generator=generator, device=generator.device)
-    keys = -uniform.clamp(min=1e-300).log() / line_density(n_lines, density).clamp(min=1e-12).to(uniform.device)
+    keys = -uniform.clamp(min=1e-300).log() / line_density(n_lines, density).clamp(min=1e-12).to(
+        uniform.device
+    )
     keys[..., first : first + center_lines] = -1.0
     chosen = keys.topk(lines_per_frame, dim=-1, largest=False).indices
     mask = torch.zeros(b, t, n_lines, dtype=torch.bool, device=uniform.device).scatter_(-1, chosen, True)
@@ -137,6 +139,10 @@ def _lines_per_frame(n_lines: int, acceleration: float, center_lines: int) -> in
         raise ValueError(
             f"{center_lines} centre lines do not fit: acceleration {acceleration:g} leaves {budget} of {n_lines} "
             f"lines per frame; possible are 0 to {budget} centre lines"
-            + (f", or an acceleration of at most {n_lines / center_lines:.4g}" if 0 < center_lines <= n_lines else "")
+            + (
+                f", or an acceleration of at most {n_lines / center_lines:.4g}"
+                if 0 < center_lines <= n_lines
+                else ""
+            )
         )
     return budget

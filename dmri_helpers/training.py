@@ -78,7 +78,9 @@ def fit(
     device = torch.device(device)
     run = {**(description or {}), "training": asdict(config)}
     model = model.to(device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
     log, best = [], None
     if out is not None:
         out = Path(out)
@@ -89,7 +91,10 @@ def fit(
         out.mkdir(parents=True, exist_ok=True)
         write_text(out / "config.json", json.dumps(_jsonable({**run, **machine()}), indent=1) + "\n")
     if not log:
-        log.append(_validate(model, validation, config, device) | {"epoch": 0, "train_loss": math.nan, "seconds": 0.0})
+        log.append(
+            _validate(model, validation, config, device)
+            | {"epoch": 0, "train_loss": math.nan, "seconds": 0.0}
+        )
         log[0]["learning_rate"] = 0.0
         best = _copy(model)
 
@@ -103,7 +108,9 @@ def fit(
             model.train()
             losses = []
             for step, (kspace, mask, target) in enumerate(training.batches(config.batch_size, device)):
-                rate = config.learning_rate * rate_factor((epoch - 1 + step / steps) / config.epochs, config.schedule)
+                rate = config.learning_rate * rate_factor(
+                    (epoch - 1 + step / steps) / config.epochs, config.schedule
+                )
                 for group in optimizer.param_groups:
                     group["lr"] = rate
                 optimizer.zero_grad()
@@ -114,7 +121,9 @@ def fit(
                 losses.append(loss.item() * len(target))
             row = {"epoch": epoch, "train_loss": sum(losses) / len(training), "learning_rate": rate}
             if not math.isfinite(row["train_loss"]):
-                raise FloatingPointError(f"the loss is no longer finite in epoch {epoch} (learning rate {rate:.1e})")
+                raise FloatingPointError(
+                    f"the loss is no longer finite in epoch {epoch} (learning rate {rate:.1e})"
+                )
             row |= _validate(model, validation, config, device)
             row["seconds"] = round(time.perf_counter() - started, 3)
             if row["val_psnr"] >= max(r["val_psnr"] for r in log):
@@ -148,7 +157,9 @@ def evaluate(reconstruct: Callable, cines: Iterable, *, title: str = "evaluate")
     if isinstance(reconstruct, torch.nn.Module):
         reconstruct.eval()
     with torch.no_grad(), native_precision():
-        for i, (kspace, mask, target) in enumerate(tqdm(cines.batches(1), desc=title, unit="cine", total=len(cines))):
+        for i, (kspace, mask, target) in enumerate(
+            tqdm(cines.batches(1), desc=title, unit="cine", total=len(cines))
+        ):
             started = time.perf_counter()
             recon = reconstruct(kspace, mask)
             seconds = time.perf_counter() - started
@@ -164,7 +175,9 @@ def peak_memory(step: Callable[[], object]) -> int:
         the largest sum of allocations that were alive at one time, in bytes, without what was there before
     """
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler would write to stderr
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
+    ) as profile:
         step()
     events = (event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]")
     level = peak = 0
@@ -289,7 +302,9 @@ def _load_checkpoint(path: Path, run: dict, model, optimizer, device) -> tuple[l
         raise ValueError(f"{path}: found no readable checkpoint ({type(error).__name__})") from None
     if before != now:
         changed = [name for name in now if before.get(name) != now[name]]
-        raise ValueError(f"{path}: found a run with another {' and '.join(changed)} configuration; nothing resumed")
+        raise ValueError(
+            f"{path}: found a run with another {' and '.join(changed)} configuration; nothing resumed"
+        )
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     return state["log"], state["best"]

@@ -110,7 +110,9 @@ class Unrolled(nn.Module):
         self.start = start
         self.cascades = cascades
         self.regularisers = nn.ModuleList(make_regulariser() for _ in range(1 if shared else cascades))
-        self.consistencies = nn.ModuleList(DataConsistency(data_weight, learnable_weight) for _ in range(cascades))
+        self.consistencies = nn.ModuleList(
+            DataConsistency(data_weight, learnable_weight) for _ in range(cascades)
+        )
         self.checkpointing = checkpointing
 
     def iterates(self, kspace: torch.Tensor, mask: torch.Tensor) -> Iterator[torch.Tensor]:
@@ -145,7 +147,9 @@ class Unrolled(nn.Module):
         *_, image = self.iterates(kspace, mask)
         return image
 
-    def _cascade(self, cascade: int, image: torch.Tensor, hybrid: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def _cascade(
+        self, cascade: int, image: torch.Tensor, hybrid: torch.Tensor, mask: torch.Tensor
+    ) -> torch.Tensor:
         regulariser = self.regularisers[cascade % len(self.regularisers)]
         consistency = self.consistencies[cascade]
 

@@ -36,13 +36,14 @@
 # ## Set up
 
 # %%
-import time
 from dataclasses import replace
 
 import torch
 
-from dmri_helpers import classical, data, fourier, methods, metrics, networks, operators, plotting
-from dmri_helpers import profiles, sampling, training, unrolled, widgets
+from dmri_helpers import (
+    classical, data, fourier, methods, metrics, networks, operators, plotting, profiles, sampling,
+    training, unrolled, widgets,
+)  # fmt: skip
 
 profile, source, seed = profiles.current(), profiles.data_source(), 0
 cines = data.open_cine(source, n=profile.n_cines, shape=profile.shape)
@@ -145,7 +146,10 @@ print("soft: the normal equations hold;  hard: A m = y")
 # > anything. About a fifth of k-space changes. How many dB?
 
 # %%
-with_consistency = lambda kspace, mask: consistent(dual_unet(kspace, mask), kspace, mask, torch.inf)
+def with_consistency(kspace, mask):
+    return consistent(dual_unet(kspace, mask), kspace, mask, torch.inf)
+
+
 rows = {"dual_unet": training.evaluate(dual_unet, test_set, title="network")}
 rows["dual U-Net + data"] = training.evaluate(with_consistency, test_set, title="network + data")
 summary = {name: metrics.summarise(of) for name, of in rows.items()}

@@ -60,7 +60,9 @@ def test_against_loops(seed, t):
         frames = u[:, line].nonzero()[:, 0].tolist()
         for frame in range(t):
             if frames and not u[frame, line]:
-                near = min(frames, key=lambda s: (min((frame - s) % t, (s - frame) % t), (frame - s) % t > t / 2))
+                near = min(
+                    frames, key=lambda s: (min((frame - s) % t, (s - frame) % t), (frame - s) % t > t / 2)
+                )
                 shared[0, frame, line] = kspace[0, near, line]
                 mean[0, frame, line] = kspace[0, frames, line].mean(0)
     torch.testing.assert_close(view_sharing(kspace, mask), ifft2c(shared))
@@ -92,7 +94,14 @@ def test_kt_tv_lowers_its_objective_and_reports():
         return sum(w * (cine.roll(-1, d) - cine).abs().sum() for d, w in ((1, 1), (2, 0.2), (3, 0.2)))
 
     seen = []
-    recon = kt_tv(kspace, mask, iterations=300, tolerance=0, callback=lambda k, cine: seen.append((k, variation(cine))))
+    recon = kt_tv(
+        kspace,
+        mask,
+        0.2,
+        iterations=300,
+        tolerance=0,
+        callback=lambda k, cine: seen.append((k, variation(cine))),
+    )
     assert [k for k, _ in seen] == list(range(1, 301))
     assert seen[-1][1] < seen[0][1] and seen[-1][1] <= variation(m) * 1.001  # the truth is a candidate, too
     assert (recon - m).norm() < 0.5 * (temporal_mean(kspace, mask) - m).norm()

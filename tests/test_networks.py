@@ -26,7 +26,15 @@ def wake(module):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"branches": 1}, {"branches": 0}, {"attention": False}, {"dropout": 0.0}, {"resnet_features": 0}, {"depth": 1}],
+    [
+        {},
+        {"branches": 1},
+        {"branches": 0},
+        {"attention": False},
+        {"dropout": 0.0},
+        {"resnet_features": 0},
+        {"depth": 1},
+    ],
 )
 def test_dual_unet_starts_as_identity_and_keeps_odd_shapes(options):
     network = DualUNet(**{"frames": 4, "init_features": 4, "depth": 2, "resnet_features": 4, **options})
@@ -39,7 +47,9 @@ def test_dual_unet_starts_as_identity_and_keeps_odd_shapes(options):
 
 def test_the_seeds_size():
     unet = AttentionUNet(20, 20)
-    assert sum(p.numel() for p in unet.parameters()) == pytest.approx(31e6, rel=0.02)  # facts of the seed report
+    assert sum(p.numel() for p in unet.parameters()) == pytest.approx(
+        31e6, rel=0.02
+    )  # facts of the seed report
     with pytest.raises(ValueError, match="branches"):
         DualUNet(branches=3)
 
@@ -87,7 +97,9 @@ def test_soft_consistency_solves_its_normal_equations():
     mask = ky_t_mask(m.shape, acceleration=3, center_lines=3, seed=0)
     A = ForwardModel(mask)
     soft = DataConsistency(weight, learnable=True)(x, fftc_y(ifft2c(A(m))), mask)
-    torch.testing.assert_close(soft + weight * A.normal(soft), x + weight * A.adjoint(A(m)), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        soft + weight * A.normal(soft), x + weight * A.adjoint(A(m)), atol=1e-5, rtol=1e-5
+    )
     stiff = DataConsistency(1e6)(x, fftc_y(ifft2c(A(m))), mask)
     torch.testing.assert_close(A(stiff), A(m), atol=1e-4, rtol=1e-4)
     for options in ({"weight": 0.0}, {"learnable": True}):
@@ -114,7 +126,9 @@ def test_cascade_starts_with_its_start_and_agrees_with_the_data():
     assert len(iterates) == 4
     for image in iterates:
         torch.testing.assert_close(ForwardModel(mask)(image), kspace, atol=1e-5, rtol=1e-5)
-    assert torch.equal(model(kspace, mask), model(kspace, mask)) and torch.equal(iterates[-1], model(kspace, mask))
+    assert torch.equal(model(kspace, mask), model(kspace, mask)) and torch.equal(
+        iterates[-1], model(kspace, mask)
+    )
 
 
 def test_shared_weights_and_learnable_consistency():

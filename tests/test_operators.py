@@ -33,7 +33,9 @@ def test_transforms_are_unitary(shape):
 @settings(deadline=None, max_examples=40)
 @given(shapes, st.booleans())
 def test_forward_model_is_adjoint(shape, one_mask):
-    mask = ky_t_mask((1 if one_mask else shape[0], *shape[1:]), acceleration=1.0 * max(shape[2] // 3, 1), center_lines=1)
+    mask = ky_t_mask(
+        (1 if one_mask else shape[0], *shape[1:]), acceleration=1.0 * max(shape[2] // 3, 1), center_lines=1
+    )
     A, m, y = ForwardModel(mask), cine(shape), cine(shape, 1)
     assert A(m).shape == A.adjoint(y).shape == shape
     torch.testing.assert_close(inner(A(m), y), inner(m, A.adjoint(y)))

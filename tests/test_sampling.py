@@ -60,7 +60,9 @@ def test_lines_follow_the_density(density):
     often = mask.float().mean((0, 1))[:, 0].double()
     weights = line_density(96, density)
     assert torch.corrcoef(torch.stack([often, weights]))[0, 1] > 0.98
-    one = ky_t_mask((4000, 20, 96, 1), acceleration=96, center_lines=0, density=density, seed=0)  # a single draw
+    one = ky_t_mask(
+        (4000, 20, 96, 1), acceleration=96, center_lines=0, density=density, seed=0
+    )  # a single draw
     torch.testing.assert_close(one.double().mean((0, 1))[:, 0], weights / weights.sum(), atol=3e-3, rtol=0)
 
 

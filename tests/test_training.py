@@ -12,7 +12,9 @@ from dmri_helpers.profiles import TINY, DualUNetConfig, TrainConfig, UnrolledCon
 
 SHAPE = (6, 32, 24)
 NETWORK = UnrolledConfig(cascades=2, features=4)
-CONFIG = TrainConfig(epochs=3, batch_size=2, learning_rate=5e-3, crop=12, acceleration=3, center_lines=3, loss="l1")
+CONFIG = TrainConfig(
+    epochs=3, batch_size=2, learning_rate=5e-3, crop=12, acceleration=3, center_lines=3, loss="l1"
+)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,9 @@ def weights(model):
 def test_a_run_says_all_and_comes_back(cines, tmp_path):
     model, log, folder = methods.trained("run", NETWORK, CONFIG, *sets(cines), tmp_path)
     assert [row["epoch"] for row in log] == [0, 1, 2, 3]
-    assert log[-1]["train_loss"] < log[1]["train_loss"] * 1.5 and log[-1]["learning_rate"] < CONFIG.learning_rate
+    assert (
+        log[-1]["train_loss"] < log[1]["train_loss"] * 1.5 and log[-1]["learning_rate"] < CONFIG.learning_rate
+    )
     config = json.loads((folder / "config.json").read_text())
     assert config["training"]["seed"] == 0 and config["network"]["name"] == "unrolled" and config["machine"]
     assert (folder / "output.txt").read_text().count("Epoch ") == 4
@@ -105,10 +109,14 @@ def test_rate_schedule():
 def test_evaluate_gives_a_row_per_cine(cines):
     rows = training.evaluate(methods.load("view_sharing"), sets(cines)[1])
     assert len(rows) == len(cines[1])
-    assert {"cine", "psnr", "ssim", "nmse", "psnr_volume", "ssim_volume", "psnr_dynamic", "seconds"} == set(rows[0])
+    assert {"cine", "psnr", "ssim", "nmse", "psnr_volume", "ssim_volume", "psnr_dynamic", "seconds"} == set(
+        rows[0]
+    )
 
 
-@pytest.mark.parametrize("config", [DualUNetConfig(), UnrolledConfig(), TINY.dual_unet, UnrolledConfig(data_weight=3.0)])
+@pytest.mark.parametrize(
+    "config", [DualUNetConfig(), UnrolledConfig(), TINY.dual_unet, UnrolledConfig(data_weight=3.0)]
+)
 def test_configurations_survive_json(config):
     described = json.loads(json.dumps(methods.describe_network(config)), parse_constant=str)
     assert methods.network_config(described) == config
@@ -166,5 +174,6 @@ def test_checkpointing_holds_memory_nearly_constant():
             model = methods.build(replace(NETWORK, cascades=cascades, checkpointing=checkpointing)).train()
             kspace = torch.randn(1, 6, 32, 24, dtype=torch.complex64)
             mask = torch.ones(1, 6, 32, 1, dtype=torch.bool)
-            peaks[checkpointing, cascades] = training.peak_memory(lambda: model(kspace, mask).abs().sum().backward())
+            step = lambda: model(kspace, mask).abs().sum().backward()  # noqa: E731, B023
+            peaks[checkpointing, cascades] = training.peak_memory(step)
     assert peaks[True, 6] - peaks[True, 2] < 0.2 * (peaks[False, 6] - peaks[False, 2])

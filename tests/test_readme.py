@@ -1,0 +1,38 @@
+"""The README says what is there: its ladders, its make targets, its files, its commands."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from dmri_helpers import cli, methods, report
+
+README = (report.ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_ladders_are_those_of_figures():
+    assert report.readme_with_ladders(README) == README, "run `make figures`"
+
+
+def test_targets_and_links_exist():
+    makefile = (report.ROOT / "Makefile").read_text()
+    for target in set(
+        re.findall(r"make ([a-z]+)\b", "\n".join(re.findall(r"`[^`]+`|^make.*", README, re.MULTILINE)))
+    ):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    for link in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (report.ROOT / link).exists(), link
+
+
+@pytest.mark.parametrize("line", re.findall(r"^dmri (.+?)(?:  +#.*)?$", README, re.MULTILINE))
+def test_commands_parse(line, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([*shlex.split(line), "--help"])
+    assert stop.value.code == 0 and shlex.split(line)[0] in capsys.readouterr().out
+
+
+def test_weights_fit_the_repository():
+    files = [path for path in Path(methods.WEIGHTS).rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 10e6
+    assert all((path.parent / "config.json").exists() for path in files if path.suffix == ".safetensors")
