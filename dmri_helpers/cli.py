@@ -147,10 +147,11 @@ class Reconstruct(Undersampling):
         from tqdm import tqdm
 
         from .data import save_npz
+        from .training import native_precision
 
         reconstruct, undersampled = self.open()
         dataset = np.empty(undersampled.cines.shape, np.complex64 if self.complex else np.float32)
-        with torch.no_grad():
+        with torch.no_grad(), native_precision():
             batches = tqdm(undersampled.batches(1), self.name, len(dataset), unit="cine")
             for i, (kspace, mask, _) in enumerate(batches):
                 image = reconstruct(kspace, mask)[0]
