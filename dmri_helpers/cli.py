@@ -33,7 +33,7 @@ Example: dmri train --out runs/first
 
 Options of a command: dmri evaluate --help"""
 PROFILES = {profile.name: profile for profile in (profiles.TINY, profiles.DEMO, profiles.FULL)}
-EVALUATION_SEED = 1  # of phantoms: other anatomies than the seed 0 that networks are trained on
+EVALUATION_SEED = 2  # of phantoms: notebooks train on those of seed 0, the shipped cascade on those of seed 1
 IMAGES_OF = 4  # test cines, at most
 
 

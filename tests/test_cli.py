@@ -368,3 +368,9 @@ def test_the_seeds_protocol_on_real_cines(cine_dev, method, expected):
     assert cli.main(command) == 0
     result = json.loads(Path("out.json").read_text())
     assert result["n_cines"] == 32 and result["psnr_volume"]["mean"] == pytest.approx(expected, abs=0.3)
+
+
+def test_shipped_networks_are_not_evaluated_on_what_they_learnt_from():
+    described = (methods.WEIGHTS / "README.md").read_text()
+    trained_on = {int(seed) for seed in re.findall(r"--phantom-seed (\d+)", described)} | {0}
+    assert cli.EVALUATION_SEED not in trained_on
