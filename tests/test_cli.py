@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import torch
 from test_data import BAD_FILES
 
-from dmri_helpers import cli, metrics, training
+from dmri_helpers import cli, methods, metrics, training
 from dmri_helpers.data import open_cine
 from dmri_helpers.sampling import achieved_acceleration, ky_t_mask
 
