@@ -84,9 +84,9 @@ def fit(
     log, best = [], None
     if out is not None:
         out = Path(out)
-        if (out / "checkpoint.pt").exists() and resume:
+        if resume and (out / "checkpoint.pt").exists():
             log, best = _load_checkpoint(out / "checkpoint.pt", run, model, optimizer, device)
-        elif (out / "log.csv").exists():
+        elif not resume and (out / "log.csv").exists():
             raise FileExistsError(f"{out} holds a run already: resume it, or choose another folder")
         out.mkdir(parents=True, exist_ok=True)
         write_text(out / "config.json", json.dumps(_jsonable({**run, **machine()}), indent=1) + "\n")

@@ -29,7 +29,7 @@
 #
 # **You need** [01_sampling](01_sampling.ipynb), and complex numbers.
 #
-# **Time:** two hours to work through; about a minute to run on a laptop with two cores.
+# **Time:** two hours to work through; about half a minute to run on a laptop with two cores.
 
 # %% [markdown]
 # ## Set up

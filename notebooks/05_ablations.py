@@ -24,9 +24,10 @@
 # 5. read a table of results, your own and other people's, with the right amount of doubt.
 #
 # **Before you start:** [03_network](03_network.ipynb), [04_training](04_training.ipynb).
-# **Time:** about an hour. The trained networks come with the course, and the cells then take one to
-# two minutes on two cores, most of it for testing eleven networks. Where there are no trained ones
-# (another profile, your own data) they are trained first, with a progress bar.
+# **Time:** about an hour. The trained networks come with the course, and the cells then take about
+# half a minute on two cores, most of it for testing eleven networks. Where there are no trained
+# ones (another profile, your own data) they are trained first, with a progress bar: a quarter of an
+# hour.
 #
 # > **Assignment, part c.** *Add dropout and a dynamic learning rate. Do test PSNR and SSIM
 # > improve?*

@@ -59,10 +59,9 @@ def test_phantom_without_a_place_for_the_cache(tmp_path, monkeypatch):
     assert open_cine(n=1, shape=(2, 32, 32)).shape == (1, 2, 32, 32)
 
 
-def test_phantoms_in_parallel_are_the_same(capsys, monkeypatch):
+def test_phantoms_in_parallel_are_the_same(monkeypatch):
     monkeypatch.setattr(data.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
     parallel = data.phantom_arrays(8, (3, 32, 32))
-    assert "8/8" in capsys.readouterr().err
     monkeypatch.setattr(data, "_PARALLEL_FROM", 99)
     serial = data.phantom_arrays(8, (3, 32, 32))
     assert parallel.keys() == {"dataset", "labels", "lv_volume", "ejection_fraction", "groups"}
