@@ -9,6 +9,7 @@ exclude_patterns = ["generated"]
 nb_execution_mode = "off"
 nb_merge_streams = True
 nb_output_stderr = "remove"
+nb_render_markdown_format = "myst"  # tables in outputs
 # sliders: their HTML form needs no kernel and no widget scripts
 nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]
 myst_enable_extensions = ["amsmath", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
