@@ -250,8 +250,8 @@ plotting.paired_scores(before_psnr, after_psnr, "PSNR (dB)", names=("zero-filled
 
 # %% [markdown]
 # **Figure 4.4.** PSNR of every test slice before and after; a line joins the two values of a
-# slice. The lines say more than two means with their spreads: slices differ from each other far
-# more than the gain differs from slice to slice.
+# slice. The lines say more than two means with their spreads: compare how much the slices differ
+# from each other with how much the gain differs from slice to slice.
 #
 # ## 4.8 The same table, with everything that needs no training
 #
