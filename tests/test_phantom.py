@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from dmri_helpers.phantom import cine_phantom
+from dmri_helpers import phantom
+from dmri_helpers.phantom import GROUPS, cine_phantom
 
 SMALL = (12, 64, 64)
 
@@ -108,6 +109,75 @@ def test_the_heart_moves_most_and_the_cycle_does_not_close():
         neighbours.append(np.mean(np.diff(heart.image, axis=0) ** 2))
         ends.append(np.mean((heart.image[-1] - heart.image[0]) ** 2))
     assert np.mean(ends) > 2 * np.mean(neighbours)
+
+
+def test_a_group_is_drawn_and_can_be_chosen():
+    drawn = [cine_phantom(seed, (2, 32, 32)).group for seed in range(40)]
+    assert set(drawn) == set(GROUPS)
+    for seed in (0, 7):
+        chosen = cine_phantom(seed, (2, 32, 32), group=drawn[seed])
+        np.testing.assert_array_equal(chosen.image, cine_phantom(seed, (2, 32, 32)).image)
+    with pytest.raises(ValueError, match="group must be one of normal"):
+        cine_phantom(0, SMALL, group="athlete")
+
+
+@pytest.fixture(scope="module")
+def by_group():
+    return {group: [cine_phantom(seed, (10, 96, 96), group=group) for seed in range(5)] for group in GROUPS}
+
+
+def areas(heart, label):
+    return (heart.labels == label).mean((1, 2))
+
+
+def test_groups_are_what_they_are_called(by_group):
+    def mean(group, value):
+        return np.mean([value(heart) for heart in by_group[group]])
+
+    def fraction(heart):
+        return heart.ejection_fraction
+
+    def thickness(heart):
+        return np.sqrt(areas(heart, 1) + areas(heart, 2))[0] - np.sqrt(areas(heart, 1))[0]
+
+    for failing in ("dilated", "infarction"):
+        assert all(heart.ejection_fraction < 0.45 for heart in by_group[failing])
+        assert mean(failing, fraction) < mean("normal", fraction) - 0.1
+    assert mean("dilated", lambda heart: areas(heart, 1)[0]) > 1.4 * mean("normal", lambda h: areas(h, 1)[0])
+    assert mean("hypertrophic", thickness) > 1.25 * mean("normal", thickness)
+    assert mean("abnormal_rv", lambda heart: areas(heart, 3)[0]) > 1.2 * mean(
+        "normal", lambda h: areas(h, 3)[0]
+    )
+
+
+def test_an_infarcted_part_of_the_wall_does_not_move():
+    def motion(group, seed):  # of the endocardium, by angle: end-systole against end-diastole
+        heart = phantom._Heart(np.random.default_rng(seed), 20, group)
+        systole = heart.contraction.argmax()
+        return 1 - heart.contour[systole] / heart.contour[0]
+
+    for seed in range(5):
+        infarcted, normal = motion("infarction", seed), motion("normal", seed)
+        assert infarcted.min() < 0.05 < 0.3 * infarcted.max() + 0.05
+        assert normal.min() > 0.6 * normal.max()
+
+
+def test_rendering_finer_and_cropping_k_space_keeps_what_both_grids_can_show():
+    for ny, nx in ((24, 30), (25, 31)):
+        images = []
+        for rows, columns in ((phantom._rendered(ny), phantom._rendered(nx)), (ny, nx)):
+            y, x = phantom._grid(rows, 1), phantom._grid(columns, 1)
+            wave = 2 + np.cos(2 * np.pi * 3 * y[:, None] + 1) * np.cos(2 * np.pi * 5 * x)
+            images.append(wave[None])
+        fine, coarse = images
+        reduced = np.fft.ifft2(phantom._cropped(np.fft.fft2(np.fft.ifftshift(fine, (1, 2))), ny, nx))
+        np.testing.assert_allclose(np.fft.fftshift(reduced.real, (1, 2)), coarse, atol=1e-5)
+
+
+def test_tissues_have_the_contrast_of_balanced_ssfp():
+    signal = phantom._signals(np.random.default_rng(0))
+    order = ["fluid", "fat", "blood", "liver", "muscle", "lung"]
+    assert [name for name in sorted(signal, key=signal.get, reverse=True) if name in order] == order
 
 
 @pytest.mark.parametrize(
