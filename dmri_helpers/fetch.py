@@ -1,0 +1,237 @@
+"""Fetch public cines, file by file: each is checked against its SHA-256, and what is there is not fetched again."""
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from .profiles import cache_folder
+
+REGISTRY = Path(__file__).parent / "registry"
+RETRIES = 2  # of a file, from a server that has answered before
+TIMEOUT = 5, 20  # seconds until a connection, and without another byte
+
+
+class FetchError(OSError):
+    """A set that is not here as a whole; the message is one line, and another call goes on."""
+
+
+@dataclass(frozen=True)
+class CineSet:
+    """Cines that anyone may download.
+
+    Their files are lines ``SHA-256  path`` of ``registry/NAME.txt``, in the order of slices and frames.
+    """
+
+    what: str
+    licence: str
+    source: str
+    """page of the set"""
+    url: str
+    """of the folder that the paths of the registry start from"""
+    archive: str
+    """all in one, for a browser"""
+    views: dict[str, str]
+    """folder of each view"""
+    frames: int
+    """files of one cine"""
+    file_bytes: int
+    """mean size of a file"""
+
+
+SETS = {
+    "ep-dataset": CineSet(
+        what="bSSFP cines of a pig's heart, 20 frames of 256 x 256, short and long axis, 1.5 T (DICOM)",
+        licence="CC0 1.0, public domain",
+        source="https://github.com/WrightGroupSRI/ep-dataset",
+        url="https://raw.githubusercontent.com/WrightGroupSRI/ep-dataset/bc049db937a64261eb649b05369f9bcc8484a6ba",
+        archive="https://github.com/WrightGroupSRI/ep-dataset/archive/bc049db937a64261eb649b05369f9bcc8484a6ba.zip",
+        views={"short-axis": "E774S5-shortAxis", "long-axis": "E774S6-longAxis"},
+        frames=20,
+        file_bytes=142_175,
+    )
+}
+ELSEWHERE = {
+    "acdc": (
+        "register at https://www.creatis.insa-lyon.fr/Challenge/acdc/ and download the training set "
+        "(CC BY-NC-SA 4.0; cite Bernard et al., IEEE TMI 2018), then: dmri import acdc FOLDER acdc.npz"
+    ),
+    "ocmr": (
+        "accept the terms at https://www.ocmr.info/download/ and download files of fully sampled cines "
+        "(fs_*.h5), then: dmri import FILE.h5 ocmr.npz"
+    ),
+    "cine": (
+        "the seed report's cine.npz (from ACDC, CC BY-NC-SA 4.0) is at "
+        "https://drive.google.com/file/d/1bhTKXgJm4aL1C5ollUoRh1JLarJO9Yxu/view, then: dmri info cine.npz"
+    ),
+}
+
+
+def registry(name: str) -> dict[str, str]:
+    """The files of a set: SHA-256 by path, in the order of slices and frames."""
+    lines = (REGISTRY / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+    return {path: digest for digest, path in (line.split(maxsplit=1) for line in lines if line[:1] != "#")}
+
+
+def table() -> str:
+    """What can be fetched, and where other sets are."""
+    rows = [("name", "cines", "size", "licence", "what")]
+    for name, cines in SETS.items():
+        n = len(registry(name))
+        rows.append(
+            (name, n // cines.frames, f"{n * cines.file_bytes / 1e6:.0f} MB", cines.licence, cines.what)
+        )
+    widths = [max(len(str(row[i])) for row in rows) for i in range(4)]
+    lines = ["  ".join(f"{cell!s:<{w}}" for cell, w in zip(row, [*widths, 0], strict=True)) for row in rows]
+    return "\n".join([*lines, "", *(f"{name}: {where}" for name, where in ELSEWHERE.items())])
+
+
+def choose(name: str, view: str = "all", limit: int | None = None) -> dict[str, str]:
+    """The files to fetch: SHA-256 by path.
+
+    Parameters
+    ----------
+    name
+        a key of `SETS`
+    view
+        a view of the set, or ``"all"``
+    limit
+        cines of each view, from the middle of the stack, where the heart is
+
+    Raises
+    ------
+    ValueError
+        if there is no such set or view, or ``limit`` is below 1; for a set that is `ELSEWHERE` the message says
+        where, and what to do next
+    """
+    if name in ELSEWHERE:
+        raise ValueError(f"{name} is not for us to fetch: {ELSEWHERE[name]}")
+    if name not in SETS:
+        raise ValueError(f"found no set {name!r}; expected one of {', '.join([*SETS, *ELSEWHERE])}")
+    cines = SETS[name]
+    if view not in ("all", *cines.views):
+        raise ValueError(f"{name} has no view {view!r}; expected one of all, {', '.join(cines.views)}")
+    if limit is not None and limit < 1:
+        raise ValueError(f"the number of cines is at least 1, not {limit}")
+    hashes, chosen = registry(name), {}
+    for folder in cines.views.values() if view == "all" else [cines.views[view]]:
+        paths = [path for path in hashes if path.startswith(f"{folder}/")]
+        n = len(paths) // cines.frames
+        first = max(n - (limit or n), 0) // 2
+        middle = slice(first * cines.frames, (first + (limit or n)) * cines.frames)
+        chosen |= {path: hashes[path] for path in paths[middle]}
+    return chosen
+
+
+def fetch(name: str, view: str = "all", limit: int | None = None) -> dict[str, Path]:
+    """Download a public set of cines into the cache, with a progress bar on stderr.
+
+    A file gets its name once it is whole and its SHA-256 is right; files that are there already stay, so a call
+    after an error, or after Ctrl-C, goes on. One file after the other: servers refuse those that hurry.
+
+    The files go to ``DMRI_CACHE/NAME``, by default ``~/.cache/dmri/NAME``. They come from the server of the set
+    or, where the environment variable ``DMRI_MIRROR`` is set, from ``DMRI_MIRROR/NAME``; such a mirror is the
+    cache of someone who has them, behind ``python -m http.server --directory ~/.cache/dmri``.
+
+    Parameters
+    ----------
+    name, view, limit
+        see `choose`
+
+    Returns
+    -------
+        the folder of each view
+
+    Raises
+    ------
+    ValueError
+        see `choose`
+    FetchError
+        if a file cannot be had, is another one than expected, or cannot be written
+    """
+    import pooch
+    import requests
+
+    files = choose(name, view, limit)
+    folder = cache_folder() / name
+    mirror = os.environ.get("DMRI_MIRROR")
+    base = f"{mirror.rstrip('/')}/{name}" if mirror else SETS[name].url
+    pup = pooch.create(path=folder, base_url=base, registry=files)
+    pooch.get_logger().setLevel("ERROR")  # the progress bar says it
+    done, path = 0, next(iter(files))
+    try:
+        missing = [path for path in files if not _is_there(folder / path, files[path])]
+        done = len(files) - len(missing)
+        progress = tqdm(desc=name, total=len(files), initial=done, unit="file", delay=2)
+        with requests.Session() as session, progress:
+            for path in missing:
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                pup.fetch(path, downloader=_downloader(session))
+                pup.retry_if_failed = RETRIES
+                done += 1
+                progress.update()
+        _remove_left_over(folder)
+    except requests.RequestException as error:
+        found = f"{pup.get_url(path)}: found {_reason(error)}; expected the file"
+        advice = (
+            "is DMRI_MIRROR right?"
+            if mirror
+            else "try again later, or behind a firewall set HTTPS_PROXY or DMRI_MIRROR, or unpack "
+            f"{SETS[name].archive}"
+        )
+    except ValueError:  # of pooch
+        found = f"{pup.get_url(path)}: found another file, or a part of it; expected SHA-256 {files[path]}"
+        advice = "does a proxy or a login page answer instead of the server?"
+    except OSError as error:
+        found = f"{folder}: cannot be written ({error.strerror or error})"
+        advice = "DMRI_CACHE names another folder"
+    else:
+        chosen = {path.partition("/")[0] for path in files}
+        return {view: folder / part for view, part in SETS[name].views.items() if part in chosen}
+    raise FetchError(f"{found}; {advice} ({done} of {len(files)} files are here; the same command goes on)")
+
+
+def _is_there(path: Path, digest: str) -> bool:
+    """Whether the file is there as it should be; a damaged one is removed."""
+    import pooch
+
+    if not path.exists():
+        return False
+    if pooch.file_hash(path) == digest:
+        return True
+    path.unlink(missing_ok=True)
+    return False
+
+
+def _downloader(session) -> Callable:
+    """Download to a file over a connection that stays open; others may read the file, too."""
+
+    def download(url, output_file, pooch):
+        with session.get(url, stream=True, timeout=TIMEOUT) as response, open(output_file, "wb") as file:
+            response.raise_for_status()
+            for chunk in response.iter_content(1 << 16):
+                file.write(chunk)
+        os.chmod(output_file, 0o644)
+
+    return download
+
+
+def _reason(error) -> str:
+    """What the server said, or what happened on the way to it, in a few words."""
+    if error.response is not None:
+        return f"{error.response.status_code} {error.response.reason}"
+    while error.__context__ is not None:
+        error = error.__context__
+    return f"no connection, or one that was cut ({getattr(error, 'strerror', None) or error})"
+
+
+def _remove_left_over(folder: Path) -> None:
+    """Remove what runs that were killed left behind: temporary files that nobody has written to for long."""
+    for path in folder.rglob("tmp*"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > 3 * sum(TIMEOUT):
+                path.unlink()
