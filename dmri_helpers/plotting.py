@@ -693,6 +693,106 @@ def paired_scores(
 
 
 @_house_style
+def fingerprint(
+    rows: Mapping[str, Sequence[float]],
+    reference: Mapping[str, Mapping[str, Any]],
+    name: str = "phantom",
+    reach: float = 4,
+) -> Figure:
+    """Statistics of two sets of cines, one line each, in standard deviations of the reference around its mean.
+
+    Parameters
+    ----------
+    rows
+        row -> one value per cine; NaN where a cine has none
+    reference
+        row -> ``panel`` and ``label`` to write, ``mean``, ``std`` and ``values``, one per cine of the reference
+    name
+        of the set that is compared
+    reach
+        standard deviations shown to either side; what lies beyond is drawn as a triangle at the edge
+
+    Raises
+    ------
+    ValueError
+        if no row is in the reference
+    """
+    panels: dict[str, list[str]] = {}
+    for row in rows:
+        if row in reference:
+            panels.setdefault(str(reference[row]["panel"]), []).append(row)
+    if not panels:
+        raise ValueError(f"no row is in the reference: found {list(rows)}")
+    tallest = max(len(shown) for shown in panels.values())
+    figure, axes = plt.subplots(
+        1, len(panels), squeeze=False, figsize=(1.5 + 6.3 * len(panels), 1.8 + 0.42 * tallest)
+    )
+    for ax, (panel, shown) in zip(axes[0], panels.items(), strict=True):
+        ax.axvspan(-1, 1, color="0.9", label="within one sd of the real mean")
+        ax.axvline(0, color="0.4", linestyle="-", linewidth=1)
+        labels = []
+        for place, row in enumerate(shown):
+            real = reference[row]
+            strips = (
+                ("real", real["values"], -0.2, {"mec": "0.35", "mfc": "none"}),
+                (name, rows[row], 0.2, {"mec": "none", "mfc": BLUE, "alpha": 0.55}),
+            )
+            for strip, values, shift, look in strips:
+                z = (np.asarray(values, dtype=float) - real["mean"]) / real["std"]
+                z = z[np.isfinite(z)]
+                for marker, part in (
+                    ("o", z[np.abs(z) <= reach]),
+                    ("<", z[z < -reach]),
+                    (">", z[z > reach]),
+                ):
+                    ax.plot(
+                        part.clip(-reach, reach),
+                        np.full(part.size, place + shift),
+                        linestyle="",
+                        marker=marker,
+                        markersize=6,
+                        label=strip if marker == "o" else None,
+                        **look,
+                    )
+            away = z.mean() if z.size else np.nan
+            ax.plot(
+                np.clip(away, -reach, reach),
+                place + 0.2,
+                color="white",
+                mec="black",
+                mew=1.8,
+                linestyle="",
+                marker="D",
+                markersize=8,
+                label=f"mean of {name}, in numbers at the right",
+            )
+            outside = abs(away) > 1
+            ax.annotate(
+                f"{away:+.2f}".replace("-", "−") if z.size else "–",
+                (1.02, place),
+                xycoords=("axes fraction", "data"),
+                va="center",
+                weight="bold" if outside else "normal",
+            )
+            labels.append(real["label"])
+        ax.set(
+            xlim=(-reach - 0.3, reach + 0.3),
+            ylim=(tallest - 0.5, -0.6),
+            yticks=range(len(shown)),
+            yticklabels=labels,
+            xlabel="distance from the real mean (real sd)",
+            title=_title(panel),
+        )
+        ax.tick_params(axis="y", length=0)
+        ax.spines["left"].set_visible(False)
+        ax.hlines(np.arange(len(shown) - 1) + 0.5, -reach, reach, color="0.85", linewidth=0.8)
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    once = dict(zip(names, handles, strict=True))
+    figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=4)
+    return figure
+
+
+@_house_style
 def architecture(blocks: Sequence[Mapping[str, Any]]) -> Figure:
     """Draw a network from what was recorded when it ran.
 

@@ -28,6 +28,11 @@ ROWS = [
     {"method": "zero_filled", "psnr": {"mean": 23.0, "std": 2.0}, "ssim": {"mean": 0.55, "std": 0.05}},
     {"method": "a run", "psnr": {"mean": 36.0, "std": None}, "seconds_per_cine": 0.1},
 ]
+REAL = {
+    name: {"panel": panel, "label": f"row {name}", "mean": 1.0, "std": 0.5, "values": [0.5, 1.0, 1.5]}
+    for name, panel in {"a": "images", "b": "images", "c": "motion"}.items()
+}
+STATISTICS = {"a": [1.0, 1.2, 9.0], "b": torch.tensor([1.0, float("nan"), 1.1]), "c": [float("nan")]}
 BLOCKS = [
     {"name": "a.in", "shape": (6, 24, 20), "branch": "real"},
     {"name": "a.down", "shape": (12, 12, 10), "branch": "real", "level": 1, "parameters": 1_500},
@@ -66,6 +71,7 @@ FIGURES = {
         {"PSNR (dB)": {"one": [30.0, 31.0], "other": [29.0, 33.0]}, "change": [0.1, 0.01]},
         "iteration",
     ),
+    "fingerprint": lambda: plotting.fingerprint(STATISTICS, REAL),
     "paired_scores": lambda: plotting.paired_scores([20.0, 21.0, 22.0], torch.tensor([30.0, 31.0, 33.0])),
 }
 
@@ -127,6 +133,22 @@ def test_curves_leave_out_what_was_not_measured():
     same = plotting.loss_curves(columns)
     assert list(same.axes[2].lines[0].get_ydata()) == list(rate.lines[0].get_ydata())
     assert len(plotting.loss_curves([{"epoch": 1, "train_loss": 1.0}]).axes) == 1
+
+
+def test_the_fingerprint_shows_what_is_far_away():
+    figure = plotting.fingerprint(STATISTICS, REAL, name="mine")
+    images, motion = figure.axes
+    assert (images.get_title(), motion.get_title()) == ("Images", "Motion")
+    weights = {text.get_text(): text.get_weight() for text in images.texts + motion.texts}
+    assert weights == {"+5.47": "bold", "+0.10": "normal", "–": "normal"}
+    drawn = {
+        line.get_marker(): np.asarray(line.get_xdata()).tolist()
+        for line in images.lines
+        if np.unique(line.get_ydata()).tolist() == [0.2] and len(line.get_xdata())
+    }
+    assert drawn == {"o": [0.0, pytest.approx(0.4)], ">": [4], "D": [4]}  # 16 sd away: at the edge
+    with pytest.raises(ValueError, match="no row"):
+        plotting.fingerprint({"d": [1.0]}, REAL)
 
 
 def test_the_ladder_writes_its_numbers():
