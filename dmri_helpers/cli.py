@@ -10,6 +10,7 @@ import json as jsonlib
 import math
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
@@ -18,7 +19,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
-from tyro.conf import AvoidSubcommands, FlagCreatePairsOff, OmitArgPrefixes, Positional, arg, subcommand
+from tyro.conf import (
+    AvoidSubcommands,
+    FlagCreatePairsOff,
+    OmitArgPrefixes,
+    Positional,
+    UseAppendAction,
+    arg,
+    subcommand,
+)
 
 from . import profiles
 from .profiles import DualUNetConfig, TrainConfig, UnrolledConfig
@@ -26,6 +35,8 @@ from .profiles import DualUNetConfig, TrainConfig, UnrolledConfig
 DESCRIPTION = """Undersample, reconstruct and measure dynamic MRI; train the networks of the course.
 
 Example: dmri info cine.npz
+
+Example: dmri import scans/ cine.npz
 
 Example: dmri evaluate --data cine.npz --method view_sharing --json view_sharing.json
 
@@ -35,6 +46,7 @@ Options of a command: dmri evaluate --help"""
 PROFILES = {profile.name: profile for profile in (profiles.TINY, profiles.DEMO, profiles.FULL)}
 EVALUATION_SEED = 2  # of phantoms: notebooks train on those of seed 0, the shipped cascade on those of seed 1
 IMAGES_OF = 4  # test cines, at most
+SEED_CINES = 200  # of the seed report's data set
 
 
 class UsageError(ValueError):
@@ -48,7 +60,7 @@ class Undersampling:
     method: str
     """zero_filled, temporal_mean, view_sharing, kt_tv, dual_unet, unrolled, a run folder or a weights file"""
     data: str = field(default_factory=profiles.data_source)
-    """'phantom', or a .npz (key 'dataset') or .npy of shape (n, t, y, x) or (t, y, x)"""
+    """'phantom', or cines: .npz, .npy, NIfTI, DICOM (file or folder), MATLAB, HDF5, ISMRMRD; see dmri import"""
     acceleration: float = 5
     """phase-encode lines over sampled lines"""
     center_lines: int = 11
@@ -179,7 +191,7 @@ class Train:
     out: Path
     """run folder"""
     data: str = field(default_factory=profiles.data_source)
-    """'phantom', or a .npz (key 'dataset') or .npy of shape (n, t, y, x) or (t, y, x)"""
+    """'phantom', or cines: .npz, .npy, NIfTI, DICOM (file or folder), MATLAB, HDF5, ISMRMRD; see dmri import"""
     model: Literal["dual_unet", "unrolled"] = "dual_unet"
     """the network; its own options follow below"""
     profile: Literal["tiny", "demo", "full"] = "demo"
@@ -255,7 +267,8 @@ class Phantom:
     """
 
     out: Path
-    """.npz to write: 'dataset' (n, t, y, x), 'labels', 'lv_volume' (mL), 'ejection_fraction', 'groups'"""
+    """.npz to write: 'dataset' (n, t, y, x), 'labels', 'lv_volume' (mL), 'ejection_fraction', 'group', and in
+    'groups' the patient of every cine; all of it is in memory first"""
     n: int = 28
     """number of phantoms"""
     seed: int = 0
@@ -287,7 +300,7 @@ class Info:
     """
 
     path: Annotated[Positional[str], arg(metavar="PATH")]
-    """.npz (key 'dataset') or .npy, or 'phantom'"""
+    """a file or folder of cines (all that `dmri import` reads), or 'phantom'"""
 
     def __call__(self) -> None:
         from .data import open_cine
@@ -308,6 +321,201 @@ class Info:
 
 
 @dataclass(frozen=True)
+class Fetch:
+    """Download a public set of real cines, each file checked; without a name, list what there is.
+
+    Files that are there already are not fetched again, so after an error or Ctrl-C the same command goes on. The
+    folder is that of DMRI_CACHE (default ~/.cache/dmri); DMRI_MIRROR names a server to fetch from instead.
+
+    Example: dmri fetch
+
+    Example: dmri fetch ep-dataset --view short-axis --limit 4
+    """
+
+    name: Annotated[Positional[str | None], arg(metavar="[NAME]")] = None
+    """of the set"""
+    view: Literal["all", "short-axis", "long-axis"] = "all"
+    """only these cines"""
+    limit: int | None = None
+    """only so many cines of each view, from the middle of the stack"""
+
+    def __call__(self) -> None:
+        from . import fetch
+
+        if self.name is None:
+            print(fetch.table())
+            return
+        n = len(fetch.choose(self.name, self.view, self.limit))
+        cines = fetch.SETS[self.name]
+        size = f"{n} files, about {n * cines.file_bytes / 1e6:.0f} MB"
+        print(f"{self.name}: {cines.what}", f"licence: {cines.licence}", sep="\n")
+        print(f"source: {cines.source}", f"to fetch: {size}", sep="\n", flush=True)
+        folders = fetch.fetch(self.name, self.view, self.limit)
+        print(f"all {n} files are here, each with its SHA-256; next:")
+        for view, folder in folders.items():
+            print(f"dmri import {shlex.quote(str(folder))} {self.name}-{view}.npz")
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """Compare cines with real ones: brightness, spectrum, motion and what undersampling does to them.
+
+    The reference are short-axis cines of 20 frames of 192 x 192; most rows depend on that size. The distance z is
+    that of the means, in standard deviations of the real ones.
+
+    Example: dmri fingerprint phantom --limit 64 --json fingerprint.json --png fingerprint.png
+    """
+
+    data: Annotated[Positional[str], arg(metavar="DATA")]
+    """'phantom', or a file of cines"""
+    limit: int | None = None
+    """only the first so many cines"""
+    phantom_seed: int = EVALUATION_SEED
+    """another seed gives other phantoms"""
+    json: Path | None = None
+    """where to write every row of every cine"""
+    png: Path | None = None
+    """where to draw both distributions"""
+    force: bool = False
+    """overwrite what is there"""
+
+    def __call__(self) -> None:
+        _check_output(self.json, self.force)
+        _check_output(self.png, self.force)
+        from . import fingerprint, phantom, plotting, training
+
+        cines = _open(self.data, self.limit, seed=self.phantom_seed)
+        if cines.shape[1:] != fingerprint.REAL_SHAPE:
+            sizes = (" x ".join(map(str, shape)) for shape in (cines.shape[1:], fingerprint.REAL_SHAPE))
+            print("dmri: note: {}, the real cines {}: most rows depend on it".format(*sizes), file=sys.stderr)
+        rows, reference = fingerprint.fingerprint(cines), fingerprint.real()
+        compared = fingerprint.compare(rows, reference)
+        if self.json is not None:
+            result = {
+                "command": "dmri fingerprint",
+                "data": cines.source,
+                "n_cines": len(cines),
+                "shape": list(cines.shape[1:]),
+                "notes": cines.notes,
+                **training.machine(),
+            }
+            if cines.phantom_seed is not None:
+                result |= {"phantom_version": phantom.VERSION, "phantom_seed": cines.phantom_seed}
+            result["rows"] = {name: compared[name] | {"values": of.tolist()} for name, of in rows.items()}
+            text = jsonlib.dumps(_finite(result, digits=5), indent=1, allow_nan=False)
+            text = re.sub(r"\[[^]{}[]*\]", lambda of: " ".join(of[0].split()), text)  # every list on one line
+            with _writing(self.json):
+                training.write_text(self.json, text + "\n")
+        if self.png is not None:
+            with _writing(self.png):
+                plotting.save(plotting.fingerprint(rows, reference, cines.source), self.png)
+
+        width = max(map(len, fingerprint.ROWS.values()))
+        print(f"{'':{width}}  {f'{cines.source} ({len(cines)})':^19}  {'real':^19}      z")
+        for name, label in fingerprint.ROWS.items():
+            pair = (f"{of['mean']:9.3g} ± {of['std']:<7.2g}" for of in (compared[name], reference[name]))
+            z = compared[name]["z"]
+            flag = "  <- more than one sd away" if abs(z) > 1 else ""
+            print(f"{label:{width}}  {'  '.join(pair)}  {z:+5.2f}{flag}")
+        known = [of["z"] for of in compared.values() if math.isfinite(of["z"])]
+        within = sum(abs(z) <= 1 for z in known)
+        print(f"\n{within} of {len(known)} rows within one standard deviation of the real mean")
+        if self.png is not None:
+            print(f"{self.png}: dots are cines, diamonds their means, the gray band is one sd of real cines")
+
+
+@dataclass(frozen=True)
+class Import:
+    """Read cines from NIfTI, DICOM, MATLAB, HDF5, ISMRMRD, .npy or .npz, say what was done, and write a .npz.
+
+    Other commands read all these as well; here is where frames are dropped, images cropped and arrays chosen.
+    The data set ACDC has a command of its own, `dmri import acdc`; its options follow `dmri import acdc --help`.
+
+    Example: dmri import patient.nii.gz cine.npz --frames 20 --size 192
+
+    Example: dmri import dicom_folder/ cine.npz --series 5
+
+    Example: dmri import cine.mat cine.npz --key images --axes yxt
+
+    Example: dmri import acdc ACDC/ cine.npz --seed-recipe
+    """
+
+    source: Annotated[Positional[Path], arg(metavar="SRC")]
+    """file, folder of DICOM files (searched to the bottom) or ACDC's folder of patients"""
+    out: Annotated[Positional[Path], arg(metavar="OUT.npz")]
+    """to write: 'dataset' (n, t, y, x), and 'groups', the patient of every cine by number"""
+    frames: int | None = None
+    """only the first so many; by default all"""
+    size: int | None = None
+    """crop or zero-pad in the middle to so many lines and columns; by default as they are"""
+    per_frame: bool = False
+    """scale every frame to [0, 1] by its own minimum and maximum, not every cine by its largest magnitude"""
+    key: str | None = None
+    """of the array in a .npz, MATLAB or HDF5 file; may be left out where only one fits"""
+    axes: str | None = None
+    """what the axes of an array are, such as yxt or yxnt; by default tyx or ntyx, of NIfTI yxnt"""
+    series: UseAppendAction[tuple[int, ...]] = ()
+    """number of the DICOM series to read; by default all, if they agree in size"""
+    force: bool = False
+    """overwrite what is there"""
+
+    def __call__(self) -> None:
+        _check_output(self.out, self.force)
+        from . import importers
+
+        raw = importers.read(
+            self.source,
+            key=self.key,
+            axes=self.axes,
+            series=self.series,
+            frames=self.frames,
+            size=self.size,
+            per_frame=self.per_frame,
+        )
+        _write_imported(raw, self.out)
+
+
+@dataclass(frozen=True)
+class ImportACDC:
+    """Read the public data set ACDC as the seed report did, and write a .npz.
+
+    Of every patient: slices without the first and last 3, the first 20 frames, cropped or zero-padded to
+    192 x 192, every frame scaled to [0, 1]. Patients with too few frames or slices are left out, and named.
+
+    Example: dmri import acdc ACDC/ cine.npz
+
+    Example: dmri import acdc ACDC/ cine.npz --seed-recipe
+    """
+
+    source: Annotated[Positional[Path], arg(metavar="DIR")]
+    """folder that holds patient001/patient001_4d.nii.gz and so on, at any depth"""
+    out: Annotated[Positional[Path], arg(metavar="OUT.npz")]
+    """to write: 'dataset' (n, t, y, x), 'groups', the patient of every cine by number, and 'patient', by name"""
+    frames: int = 20
+    """the first so many"""
+    size: int = 192
+    """lines and columns"""
+    per_cine: bool = False
+    """scale every cine by its largest magnitude, not every frame by its own minimum and maximum"""
+    seed_recipe: bool = False
+    """shuffle the slices and take 200, as many as the seed report had"""
+    seed: int = 0
+    """of the shuffling"""
+    force: bool = False
+    """overwrite what is there"""
+
+    def __call__(self) -> None:
+        _check_output(self.out, self.force)
+        if self.seed < 0:
+            raise UsageError(f"--seed {self.seed}: expected at least 0")
+        from . import importers
+
+        shuffled = {"n": SEED_CINES, "shuffle": self.seed} if self.seed_recipe else {}
+        scaling = {"frames": self.frames, "size": self.size, "per_frame": not self.per_cine}
+        _write_imported(importers.acdc(self.source, **scaling, **shuffled), self.out)
+
+
+@dataclass(frozen=True)
 class Report:
     """Execute the notebooks and build the site.
 
@@ -317,7 +525,7 @@ class Report:
     out: Path = Path("build/report")
     """folder of the site"""
     data: str = field(default_factory=profiles.data_source)
-    """'phantom', or a .npz (key 'dataset') or .npy of shape (n, t, y, x) or (t, y, x)"""
+    """'phantom', or cines: .npz, .npy, NIfTI, DICOM (file or folder), MATLAB, HDF5, ISMRMRD; see dmri import"""
     profile: Literal["tiny", "demo", "full"] = field(default_factory=lambda: profiles.current().name)
     """the size of networks, training and phantoms"""
 
@@ -373,6 +581,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parse(argv: list[str]) -> Callable[[], None]:
     """The command, ready to be called. What tyro would say in a box is one line here."""
+    if argv[:2] == ["import", "acdc"]:
+        argv = ["import acdc", *argv[2:]]
     ahead = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     ahead.add_argument("--model")
     ahead.add_argument("--profile")
@@ -395,6 +605,10 @@ def _parse(argv: list[str]) -> Callable[[], None]:
                 | Annotated[Train, subcommand("train", default=train)]
                 | Annotated[Phantom, subcommand("phantom")]
                 | Annotated[Info, subcommand("info")]
+                | Annotated[Import, subcommand("import")]
+                | Annotated[ImportACDC, subcommand("import acdc")]
+                | Annotated[Fingerprint, subcommand("fingerprint")]
+                | Annotated[Fetch, subcommand("fetch")]
                 | Annotated[Report, subcommand("report")]
             )
             return tyro.cli(
@@ -421,6 +635,22 @@ def _open(source: str, limit: int | None, **phantom):
     for note in cines.notes:
         print(f"dmri: note: {cines.source}: {note}", file=sys.stderr)
     return cines
+
+
+def _write_imported(raw, out: Path) -> None:
+    """Check and scale, write, and give the account of what was done."""
+    from .data import checked, save_npz
+
+    cines = checked(raw)
+    arrays = {"dataset": cines.tensor().numpy()}
+    if cines.groups is not None:
+        arrays["groups"] = cines.groups
+    if raw.patients is not None:
+        arrays["patient"] = raw.patients
+    with _writing(out):
+        save_npz(out, arrays)
+    print("\n".join(cines.notes))
+    print(f"{out}: {len(cines)} cines, shape {cines.shape}, {arrays['dataset'].dtype}")
 
 
 def _check_output(path: Path | None, force: bool) -> None:
@@ -484,13 +714,15 @@ def _check_options(*configs: DualUNetConfig | UnrolledConfig | TrainConfig) -> N
         raise UsageError(f"--dropout {dropout}: expected a probability below 1")
 
 
-def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity: None instead."""
+def _finite(value: Any, digits: int = 17) -> Any:
+    """JSON has no NaN and no infinity: None instead; numbers in so many digits."""
     if isinstance(value, dict):
-        return {key: _finite(entry) for key, entry in value.items()}
+        return {key: _finite(entry, digits) for key, entry in value.items()}
     if isinstance(value, list):
-        return [_finite(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        return [_finite(entry, digits) for entry in value]
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.{digits}g}") if math.isfinite(value) else None
 
 
 def _finish_output_txt(path: Path, rows: list[dict], table: str) -> None:

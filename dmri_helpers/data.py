@@ -1,11 +1,17 @@
 """Open cines from a file or from the phantom, check them, split them by patient, undersample them."""
 
+import errno
+import math
 import os
+import shutil
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+import zlib
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
 from multiprocessing import current_process, get_context
 from pathlib import Path
 
@@ -14,18 +20,19 @@ import torch
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from . import phantom
+from . import importers, phantom
+from .importers import DataError as DataError
+from .importers import error as _error
 from .operators import ForwardModel
+from .profiles import cache_folder
 from .sampling import ky_t_mask
 
-EXPECTED = "a .npz with the key 'dataset', or a .npy, of shape (n, t, y, x) or (t, y, x)"
 PHANTOM_CINES = 28
 _TOLERANCE = 1e-6  # rounding of magnitudes at the ends of [0, 1]
 _PARALLEL_FROM = 8  # cines; below that starting processes costs more than it saves
-
-
-class DataError(ValueError):
-    """Input that is no cine; the message is one line: file, what was found, what was expected."""
+_TRUTH = "labels", "lv_volume", "ejection_fraction", "group"
+_AHEAD = 4  # phantoms per process that may wait to be fetched
+_MASKS_AT_ONCE = 256  # drawing takes thirty times the memory of the masks
 
 
 class Cines:
@@ -34,17 +41,19 @@ class Cines:
     Parameters
     ----------
     array
-        shape ``(n, t, y, x)``, float32 magnitude or complex64
+        shape ``(n, t, y, x)``, float32 magnitude or complex64; memory-mapped it stays on disk
     source
         name without folder
     groups
         shape ``(n,)``, the patient of every cine; None where unknown
     notes
         what was done to the values on the way in
+    phantom_seed
+        of phantoms the seed of the set; None for other cines
 
     Attributes
     ----------
-    source, groups, notes
+    source, groups, notes, phantom_seed
         as above
     shape
         ``(n, t, y, x)``
@@ -53,10 +62,16 @@ class Cines:
     """
 
     def __init__(
-        self, array: np.ndarray, source: str, groups: np.ndarray | None = None, notes: Sequence[str] = ()
+        self,
+        array: np.ndarray,
+        source: str,
+        groups: np.ndarray | None = None,
+        notes: Sequence[str] = (),
+        phantom_seed: int | None = None,
     ):
         self._array, self.indices = array, np.arange(len(array))
         self.source, self.groups, self.notes = source, groups, list(notes)
+        self.phantom_seed = phantom_seed
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -75,7 +90,7 @@ class Cines:
 
     def subset(self, indices: Sequence[int]) -> "Cines":
         """Some of the cines, in the order given; shares memory with all of them."""
-        part = Cines(self._array, self.source, None, self.notes)
+        part = Cines(self._array, self.source, None, self.notes, self.phantom_seed)
         part.indices = self.indices[np.asarray(indices, dtype=int)]
         part.groups = None if self.groups is None else self.groups[np.asarray(indices, dtype=int)]
         return part
@@ -94,14 +109,16 @@ def open_cine(
 ) -> Cines:
     """Open fully sampled cines.
 
-    A file holds float, complex or integer numbers, cines of any size; in a ``.npz`` the key ``groups`` or
-    ``patient``, shape ``(n,)``, may say which cines belong together. Values are brought to magnitudes in
-    [0, 1]: a cine that exceeds 1 and every cine of integers is divided by its own largest magnitude; negative
-    reals are kept, as the sign of a complex image. `Cines.notes` says what was done. Pickled objects are
-    never loaded.
+    A file or folder is read through one of the doors of `importers`: ``.npz`` (key ``dataset``), ``.npy``, NIfTI,
+    DICOM, MATLAB, HDF5, ISMRMRD raw data, ACDC's folder of patients; cines of any size, all of one. In a ``.npz``
+    the key ``groups`` or ``patient``, shape ``(n,)``, may say which cines belong together. Values are brought to
+    magnitudes in [0, 1]: a cine that exceeds 1 and every cine of integers is divided by its own largest
+    magnitude; negative reals are kept, as the sign of a complex image. `Cines.notes` says what was done. Pickled
+    objects are never loaded.
 
-    Phantoms are generated once and kept in the folder of the environment variable ``DMRI_CACHE`` (default
-    ``~/.cache/dmri``).
+    Phantoms are generated once, one after the other onto the disk, and kept in the folder of the environment
+    variable ``DMRI_CACHE`` (default ``~/.cache/dmri``) for each version of the phantom. They are memory-mapped, as
+    is a ``.npy`` whose values need no conversion: a data set larger than memory can be opened and trained on.
 
     Parameters
     ----------
@@ -128,20 +145,10 @@ def open_cine(
     if n is not None and n < 1:
         raise ValueError(f"the number of cines is at least 1, not {n}")
     if str(source) != "phantom":
-        return _open_file(Path(source), n)
+        return checked(importers.read(Path(source), n=n), n)
     n = n or PHANTOM_CINES
-    path = _cache_folder() / f"phantom-v{phantom.VERSION}-{'x'.join(map(str, shape))}-seed{seed}-n{n}.npz"
-    try:
-        cines = _open_file(path, n)
-    except DataError:  # not there yet, or damaged
-        arrays = phantom_arrays(n, shape, seed)
-        cines = Cines(arrays["dataset"], "phantom", arrays["groups"])
-        try:
-            save_npz(path, arrays)
-        except OSError:  # nowhere to keep them: they are made again next time
-            pass
-    cines.source = "phantom"
-    return cines
+    array, notes = _cached_phantoms(n, tuple(shape), seed)
+    return Cines(array, "phantom", np.arange(n), notes, seed)
 
 
 def split(cines: Cines, ratio: Sequence[float] = (4, 1, 2), seed: int = 0) -> tuple[Cines, Cines, Cines]:
@@ -245,13 +252,13 @@ class UndersampledCines(Dataset):
         generator = _generator(self.seed, epoch if self.training else 0)
         self._order = torch.randperm(n, generator=generator) if self.training else torch.arange(n)
         self._start = torch.randint(columns - self.width + 1, (n,), generator=generator)
-        self._masks = (
-            ky_t_mask(
-                self.cines.shape, self.acceleration, self.center_lines, self.density, generator=generator
-            )
-            if self.mask is None
-            else self.mask.expand(n, -1, -1, -1)
-        )
+        if self.mask is not None:
+            self._masks = self.mask.expand(n, -1, -1, -1)
+            return
+        sizes = [min(_MASKS_AT_ONCE, n - start) for start in range(0, n, _MASKS_AT_ONCE)]
+        sampling = self.acceleration, self.center_lines, self.density
+        parts = [ky_t_mask((k, *self.cines.shape[1:]), *sampling, generator=generator) for k in sizes]
+        self._masks = torch.cat(parts)
 
     def __len__(self) -> int:
         return len(self.cines)
@@ -290,9 +297,9 @@ class UndersampledCines(Dataset):
 def phantom_arrays(
     n: int, shape: tuple[int, int, int] = (20, 192, 192), seed: int = 0, complex_valued: bool = False
 ) -> dict[str, np.ndarray]:
-    """Generate ``n`` phantoms, in parallel, with a progress bar on stderr.
+    """Generate ``n`` phantoms into memory, in parallel, with a progress bar on stderr.
 
-    Phantom ``i`` of a seed does not depend on ``n``.
+    Phantom ``i`` of a seed does not depend on ``n``. Images alone, and more of them than memory holds: `open_cine`.
 
     Parameters
     ----------
@@ -308,7 +315,8 @@ def phantom_arrays(
     Returns
     -------
         ``dataset`` ``(n, t, y, x)``, ``labels`` ``(n, t, y, x)``, ``lv_volume`` ``(n, t)``,
-        ``ejection_fraction`` and ``groups`` ``(n,)``; units as in `phantom.cine_phantom`
+        ``ejection_fraction``, ``group`` (one of `phantom.GROUPS`) and ``groups`` (every cine its own patient) ``(n,)``;
+        units as in `phantom.Phantom`
 
     Raises
     ------
@@ -317,16 +325,55 @@ def phantom_arrays(
     """
     if n < 1 or seed < 0:
         raise ValueError(f"phantoms need a number of at least 1 and a seed of at least 0, not {n} and {seed}")
-    if shape[0] < 1 or min(shape[1:]) < phantom.MIN_SIDE:
-        least = (1, phantom.MIN_SIDE, phantom.MIN_SIDE)
-        raise ValueError(f"phantoms have a shape (t, y, x) of at least {least}, not {tuple(shape)}")
-    seeds = [int(np.random.SeedSequence([seed, i]).generate_state(1)[0]) for i in range(n)]
-    jobs = [(s, tuple(shape), complex_valued) for s in seeds]
-    arrays = {"groups": np.arange(n)}
-    for i, heart in enumerate(_generate_all(jobs)):
-        for name, values in heart.items():
-            arrays.setdefault(name, np.empty((n, *values.shape), values.dtype))[i] = values
-    return arrays
+    jobs = _phantom_jobs(range(n), shape, seed, complex_valued)
+    return {**_stacked(jobs, ("dataset", *_TRUTH)), "groups": np.arange(n)}
+
+
+def phantom_truth(cines: Cines) -> dict[str, np.ndarray]:
+    """What is known of phantoms beside their images: generated again, for exactly these cines.
+
+    Parameters
+    ----------
+    cines
+        of `open_cine` ``("phantom")``, or some of them (`Cines.subset`, `split`)
+
+    Returns
+    -------
+        ``labels`` ``(n, t, y, x)``, ``lv_volume`` ``(n, t)``, ``ejection_fraction`` ``(n,)`` and ``group`` ``(n,)``
+        (one of `phantom.GROUPS`), in the order of the cines; units as in `phantom.Phantom`
+
+    Raises
+    ------
+    DataError
+        if the cines are no phantoms
+    """
+    if cines.phantom_seed is None:
+        raise _error(cines.source, "cines without ground truth", "phantoms, from open_cine('phantom')")
+    return _stacked(_phantom_jobs(cines.indices, cines.shape[1:], cines.phantom_seed), _TRUTH)
+
+
+def checked(raw: importers.Raw, n: int | None = None) -> Cines:
+    """Check what a door of `importers` handed on, and bring it to magnitudes in [0, 1] as `open_cine` says.
+
+    Parameters
+    ----------
+    raw
+        cines of one size
+    n
+        at most the first so many
+
+    Returns
+    -------
+        the cines; their notes begin with those of the door
+
+    Raises
+    ------
+    DataError
+        if a cine is constant or not finite, or the groups do not fit
+    """
+    groups = None if raw.groups is None else _group_numbers(raw.path, raw.groups, len(raw.cines))[:n]
+    array, notes = _to_unit_magnitude(raw.path, raw.cines[:n])
+    return Cines(array, os.path.basename(os.path.abspath(raw.path)), groups, [*raw.notes, *notes])
 
 
 def save_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -354,66 +401,6 @@ def save_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
         beside.unlink(missing_ok=True)
 
 
-def _error(source: str | Path, found: str, expected: str = EXPECTED) -> DataError:
-    return DataError(" ".join(f"{source}: found {found}; expected {expected}".split()))
-
-
-def _open_file(path: Path, n: int | None) -> Cines:
-    raw, groups = _read(path)
-    if raw.dtype.kind not in "fciu":
-        raise _error(path, f"values of type {raw.dtype}", "float, complex or integer numbers")
-    if raw.ndim not in (3, 4):
-        raise _error(path, f"{raw.ndim} dimensions, shape {raw.shape}", "(n, t, y, x) or (t, y, x)")
-    raw = raw[None] if raw.ndim == 3 else raw
-    if raw.size == 0:
-        raise _error(path, f"no values, shape {raw.shape}", "at least one cine, frame, line and column")
-    if groups is not None:
-        groups = _group_numbers(path, groups, len(raw))
-    array, notes = _to_unit_magnitude(path, raw[:n])
-    return Cines(array, path.name, None if groups is None else groups[:n], notes)
-
-
-def _read(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """The raw cines and the raw groups; a ``.npy`` stays on disk (memory-mapped)."""
-    if path.is_dir():
-        raise _error(path, "a folder")
-    try:
-        with path.open("rb") as file:
-            magic = file.read(6)
-    except FileNotFoundError:
-        raise _error(path, "no such file") from None
-    except (OSError, ValueError) as error:
-        raise _error(
-            path, f"a file that cannot be opened ({getattr(error, 'strerror', None) or error})"
-        ) from None
-    if not magic.startswith((b"PK", b"\x93NUMPY")):
-        found = (
-            "an empty file"
-            if not magic
-            else f"a file that is neither zip nor .npy (it begins with {magic!r})"
-        )
-        raise _error(path, found)
-    try:
-        if magic.startswith(b"\x93NUMPY"):
-            return np.load(path, mmap_mode="r", allow_pickle=False), None
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            if "dataset" not in archive.files:
-                keys = ", ".join(repr(key) for key in archive.files[:8]) + (
-                    ", ..." if len(archive.files) > 8 else ""
-                )
-                raise _error(path, f"the keys {keys}" if keys else "no keys", "the key 'dataset'")
-            key = next((key for key in ("groups", "patient") if key in archive.files), None)
-            return np.asarray(archive["dataset"]), None if key is None else np.asarray(archive[key])
-    except DataError:
-        raise
-    except Exception as error:  # whatever a damaged or hostile file makes numpy and zipfile raise
-        if "object" in str(error).lower():
-            raise _error(
-                path, "pickled Python objects, which are never loaded", "arrays of numbers"
-            ) from None
-        raise _error(path, f"a damaged file ({type(error).__name__}: {str(error)[:120]})") from None
-
-
 def _group_numbers(path: Path, groups: np.ndarray, n: int) -> np.ndarray:
     if groups.shape not in ((n,), ()) or groups.size != n:
         raise _error(path, f"groups of shape {groups.shape} for {n} cines", f"shape ({n},)")
@@ -425,7 +412,7 @@ def _to_unit_magnitude(path: Path, raw: np.ndarray) -> tuple[np.ndarray, list[st
     """Check one cine after the other and bring all to magnitudes in [0, 1]; at most one copy of the whole."""
     n, integer = len(raw), raw.dtype.kind in "iu"
     peak, lowest = np.empty(n), np.zeros(n)
-    for i, cine in enumerate(raw):
+    for i, cine in enumerate(tqdm(raw, desc="checking", unit="cine", delay=2)):
         parts = [cine.real, cine.imag] if raw.dtype.kind == "c" else [cine]
         low, high = [float(part.min()) for part in parts], [float(part.max()) for part in parts]
         with np.errstate(over="ignore", invalid="ignore"):
@@ -474,20 +461,103 @@ def _to_unit_magnitude(path: Path, raw: np.ndarray) -> tuple[np.ndarray, list[st
     return out, notes
 
 
-def _cache_folder() -> Path:
-    return Path(os.environ.get("DMRI_CACHE") or Path.home() / ".cache" / "dmri")
+def _cached_phantoms(n: int, shape: tuple[int, int, int], seed: int) -> tuple[np.ndarray, list[str]]:
+    """The first ``n`` phantoms of a seed, from the cache or into it; into memory, with a note, where it fails."""
+    if seed < 0:
+        raise ValueError(f"phantoms need a seed of at least 0, not {seed}")
+    jobs = _phantom_jobs(range(n), shape, seed)
+    name = f"phantom-v{phantom.VERSION}-{'x'.join(map(str, shape))}-seed{seed}-n"
+    sizes = [path.stem.removeprefix(name) for path in cache_folder().glob(f"{name}*.npy")]
+    for size in sorted(int(size) for size in sizes if size.isdigit() and int(size) >= n):
+        array = _read_cached(cache_folder() / f"{name}{size}.npy", n, shape)
+        if array is not None:
+            return array, []
+    path = cache_folder() / f"{name}{n}.npy"
+    try:
+        _write_cached(path, jobs, shape)
+        return np.load(path, mmap_mode="r", allow_pickle=False), []
+    except OSError as error:
+        note = f"kept in memory, not in the cache folder ({error.strerror or error})"
+        return _stacked(jobs, ("dataset",))["dataset"], [note]
+
+
+def _read_cached(path: Path, n: int, shape: tuple[int, int, int]) -> np.ndarray | None:
+    """The first ``n`` cines, memory-mapped; None if the file is not whole, or they are not as they were written."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        checksums = np.fromfile(path, "<u4", offset=array.offset + array.nbytes)
+    except Exception:  # whatever a damaged file makes numpy raise
+        return None
+    if array.shape != (len(checksums), *shape) or array.dtype != np.float32 or len(array) < n:
+        return None
+    pairs = zip(array[:n], checksums, strict=False)
+    bar = tqdm(pairs, desc="phantom cache", total=n, unit="cine", delay=2)
+    return array[:n] if all(zlib.crc32(cine) == checksum for cine, checksum in bar) else None
+
+
+def _write_cached(path: Path, jobs: list[tuple], shape: tuple[int, int, int]) -> None:
+    """Write a ``.npy`` phantom by phantom, followed by the CRC-32 of each: beside its place, then renamed.
+
+    Plain writing says that a disk is full; writing to a memory map would end the process.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = {"descr": "<f4", "fortran_order": False, "shape": (len(jobs), *shape)}
+    if shutil.disk_usage(path.parent).free < 4 * math.prod(header["shape"]):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    checksums = []
+    try:
+        with beside.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            for heart in _generate_all(jobs):
+                cine = np.ascontiguousarray(heart["dataset"], "<f4")
+                file.write(cine)
+                checksums.append(zlib.crc32(cine))
+            file.write(np.array(checksums, "<u4"))
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _phantom_jobs(
+    indices: Iterable[int], shape: Sequence[int], seed: int, complex_valued: bool = False
+) -> list[tuple]:
+    """What `_generate` needs for the phantoms of these indices, each with a seed of its own."""
+    if shape[0] < 1 or min(shape[1:]) < phantom.MIN_SIDE:
+        least = (1, phantom.MIN_SIDE, phantom.MIN_SIDE)
+        raise ValueError(f"phantoms have a shape (t, y, x) of at least {least}, not {tuple(shape)}")
+    seeds = [int(np.random.SeedSequence([seed, int(i)]).generate_state(1)[0]) for i in indices]
+    return [(s, tuple(shape), complex_valued) for s in seeds]
+
+
+def _stacked(jobs: list[tuple], names: Iterable[str]) -> dict[str, np.ndarray]:
+    """Some of what `_generate` gives, of all jobs, in memory."""
+    arrays = {}
+    for i, heart in enumerate(_generate_all(jobs)):
+        for name in names:
+            values = heart[name]
+            arrays.setdefault(name, np.empty((len(jobs), *values.shape), values.dtype))[i] = values
+    return arrays
 
 
 def _generate_all(jobs: list[tuple]) -> Iterator[dict[str, np.ndarray]]:
-    """Phantom after phantom, from several processes where that pays and where processes are to be had."""
+    """Phantom after phantom, from several processes where that pays and where processes are to be had.
+
+    Only a few are made ahead of the one that is asked for, so memory does not grow with their number.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     done = 0
     with tqdm(total=len(jobs), desc="phantom", unit="cine", delay=2) as bar:
         if len(jobs) >= _PARALLEL_FROM and cores > 1 and not current_process().daemon:
             context = get_context("fork" if sys.platform == "linux" else "spawn")
+            workers = min(cores, len(jobs))
             try:
-                with ProcessPoolExecutor(min(cores, len(jobs)), context, _start_worker) as pool:
-                    for heart in pool.map(_generate, jobs):
+                with ProcessPoolExecutor(workers, context, _start_worker) as pool:
+                    waiting = iter(jobs)
+                    ahead = deque(pool.submit(_generate, job) for job in islice(waiting, _AHEAD * workers))
+                    while ahead:
+                        heart = ahead.popleft().result()
+                        ahead.extend(pool.submit(_generate, job) for job in islice(waiting, 1))
                         yield heart
                         done += 1
                         bar.update()
@@ -511,6 +581,7 @@ def _generate(job: tuple[int, tuple[int, int, int], bool]) -> dict[str, np.ndarr
         "labels": np.asarray(heart.labels),
         "lv_volume": np.asarray(heart.lv_volume),
         "ejection_fraction": np.asarray(heart.ejection_fraction),
+        "group": np.asarray(heart.group, f"U{max(map(len, phantom.GROUPS))}"),
     }
 
 

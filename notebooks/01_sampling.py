@@ -34,21 +34,31 @@
 # %% [markdown]
 # ## Set up
 #
-# The profile says how large everything is, the source which cines we look at. To use your own,
-# start with `DMRI_DATA=path/to/cines.npz` (key `dataset`, shape `(n, t, y, x)`): nothing else
-# changes in this notebook.
+# The profile says how large everything is, the source which cines we look at: `phantom` unless you
+# say otherwise.
 
 # %%
 import math
 
 import torch
 
-from dmri_helpers import data, fourier, operators, plotting, profiles, sampling, training, widgets
+from dmri_helpers import (
+    data, fingerprint, fourier, operators, plotting, profiles, sampling, training, widgets,
+)  # fmt: skip
 
 profile, source, seed = profiles.current(), profiles.data_source(), 0
 cines = data.open_cine(source, n=profile.n_cines, shape=profile.shape)
 results = profiles.results_folder()
 print(f"profile {profile.name}, data {cines.source}: {cines.shape}")
+
+# %% [markdown]
+# **Your own cines?** One line, here or in any notebook of the course, and nothing else changes:
+#
+# ```python
+# cines = data.open_cine("patient001_4d.nii.gz")  # or a folder of DICOM files, .npz, .npy, .mat, .h5
+# ```
+#
+# Or set `DMRI_DATA` to that path before you start; then all six notebooks use it.
 
 # %% [markdown]
 # ## 1.1 A cine is a film of one heart beat
@@ -64,56 +74,71 @@ cine = cines[0].abs()
 print(f"one cine: {tuple(cine.shape)}, {cine.dtype}, from {cine.min():.2f} to {cine.max():.2f}")
 
 # %% [markdown]
+# ### These hearts are simulated, so we know the truth about them
+#
+# Unless you brought your own, the cines of this course are **not measured: a program drew them**. A
+# phantom draws a chest and a heart from random numbers: anatomy, disease, contraction, breathing, the
+# signal of each tissue, noise. In return it knows what no scanner tells: which pixel is which
+# tissue, and how much blood the left ventricle holds.
+#
 # > **Predict 1.1.** Press play in your mind: in what share of the picture will anything change
 # > from frame to frame? A twentieth? A quarter? Half? Write it down, then move the slider.
 
 # %%
-shown = {f"cine {i}": cines[i] for i in range(2)}
-widgets.frame_slider(shown, column=x // 2)
+truth = data.phantom_truth(cines.subset([0])) if cines.source == "phantom" else None
+second = {"its tissues": truth["labels"][0] / 3} if truth else {"cine 1": cines[1]}
+widgets.frame_slider({"cine 0": cine, **second}, column=x // 2)
 
 # %% [markdown]
-# **Figure 1.1.** Two cines under one frame slider. Above: the image. Below: one column of it
+# **Figure 1.1.** A simulated heart beside its tissues, under one frame slider. (With measured cines:
+# two of them, since nobody knows their tissues.) Black: the rest; dark gray: blood of the left
+# ventricle; light gray: heart muscle; white: blood of the right ventricle. Below: one column of it
 # against time (an *x-t profile*; the second slider moves the column). Still tissue draws straight
 # horizontal stripes there; what moves bends them.
-#
-# How much moves? A pixel is called dynamic here if its standard deviation over time exceeds 0.05.
 
 # %%
-for title, film in shown.items():
-    moving = film.abs().std(dim=0) > 0.05
-    print(f"{title}: {100 * moving.float().mean():.0f} % of the pixels move")
+if truth:
+    print(f"ejection fraction {100 * truth['ejection_fraction'][0]:.0f} %")
+    volume = plotting.curves(range(t), {"LV volume (mL)": truth["lv_volume"][0]}, "frame")
+volume if truth else print("measured cines: no volume curve is known")
+
+# %% [markdown]
+# **Figure 1.2.** Volume of the simulated left ventricle over the beat: it empties (systole), then
+# fills (diastole). The share that leaves it is the ejection fraction. A reconstruction that
+# blurs time flattens this curve: that is why speed matters to a cardiologist, and notebook 4
+# measures it.
+#
+# How much of the picture moves? A pixel is called dynamic here if its standard deviation over time
+# exceeds 0.05.
+
+# %%
+for i in range(2):
+    moving = cines[i].abs().std(dim=0) > 0.05
+    print(f"cine {i}: {100 * moving.float().mean():.0f} % of the pixels move")
 
 # %% [markdown]
 # Most of the picture stands still. Keep this in mind: it is why one frame can help out another.
 #
-# ### If the heart is simulated, we know the truth about it
+# ### How close does a drawing come?
 #
-# By default these cines are **simulated**. A phantom draws a heart from random numbers: its shape,
-# how strongly it contracts, textures, noise. It looks like an MRI and is none. In return it knows
-# which pixel is which tissue, and how much blood the left ventricle holds. (With measured cines
-# the next two cells have nothing to show, and say so.)
+# What a method learns here is worth something only if these cines behave like measured ones *under
+# undersampling*. So we compare numbers that matter for it: brightness, how much moves, how fast and
+# where, how the energy spreads over k-space, and how well three simple methods do. The other
+# side are 32 measured short-axis cines; only these numbers of them are part of the course.
+#
+# > **Predict 1.2.** Where would you expect a drawn heart to differ most from a real one?
 
 # %%
-heart = data.phantom_arrays(1, cines.shape[1:]) if cines.source == "phantom" else None
-if heart:
-    assert torch.equal(torch.from_numpy(heart["dataset"][0]), cines[0])
-    parts = {"simulated cine 0": cine, "tissue labels": heart["labels"][0] / 3}
-widgets.frame_slider(parts) if heart else print("measured cines: no labels are known")
+rows = fingerprint.fingerprint(cines.subset(range(min(n, 16))))
+plotting.fingerprint(rows, fingerprint.real(), name=cines.source)
 
 # %% [markdown]
-# **Figure 1.2.** A simulated heart beside its labels. Black: the rest; dark gray: blood of the left
-# ventricle; light gray: heart muscle; white: blood of the right ventricle.
-
-# %%
-if heart:
-    print(f"ejection fraction {100 * heart['ejection_fraction'][0]:.0f} %")
-    volume = plotting.curves(range(t), {"LV volume (mL)": heart["lv_volume"][0]}, "frame")
-volume if heart else print("measured cines: no volume curve is known")
-
-# %% [markdown]
-# **Figure 1.3.** Volume of the simulated left ventricle over the beat: it empties (systole), then
-# fills (diastole). The share that leaves it is the ejection fraction. A reconstruction that
-# blurs time flattens this curve: that is why speed matters to a cardiologist.
+# **Figure 1.3.** The fingerprint: one line per statistic, one dot per cine, measured in standard
+# deviations of the real cines from their mean. Open circles: real; filled: ours; diamond: mean of
+# ours. A diamond inside the gray band is closer to the real mean than a typical real cine is. Look for
+# rows where the dots of the two do not overlap: there, a result of this course would need to be shown
+# on measured cines before anyone believes it. (The small profile of the tests has fewer
+# frames and pixels: its dots do lie elsewhere.)
 
 # %% [markdown]
 # ## 1.2 What the scanner measures is k-space
@@ -139,7 +164,7 @@ plotting.kspace(kspace, frame=0)
 #
 # $$ E(n) = \sum_{|k_y| \le (n-1)/2}\ \sum_{k_x} |y|^2 \Big/ \sum_{k_y, k_x} |y|^2 . $$
 #
-# > **Predict 1.2.** 11 of 192 lines are 6 % of k-space. What share of the energy do they hold?
+# > **Predict 1.3.** 11 of 192 lines are 6 % of k-space. What share of the energy do they hold?
 
 # %%
 energy = kspace.abs().square().sum(dim=(0, 2))  # of every line, shape (y,)
@@ -295,7 +320,7 @@ figure
 # %% [markdown]
 # ## 1.6 Is the mask the same in every frame?
 #
-# > **Predict 1.3.** Frame 0 and frame 1 have 38 lines each, 11 of them the centre. How many do
+# > **Predict 1.4.** Frame 0 and frame 1 have 38 lines each, 11 of them the centre. How many do
 # > they share? And over all 20 frames, how many of the 192 lines are measured at least once?
 #
 # > **Assignment, part a.** *Is the mask the same in every frame?* Do not answer from the picture.
@@ -356,7 +381,7 @@ print(f"never seen: {len(missed)} lines, {missed.double().mean():.0f} from the c
 #
 # Before you move a slider, write down what you expect.
 #
-# > **Predict 1.4.**
+# > **Predict 1.5.**
 # >
 # > - (a) Acceleration from 5 to 10: how will the image change, if the centre lines stay?
 # > - (b) Centre lines from 11 to 0, acceleration 5: what goes wrong first?
@@ -421,7 +446,7 @@ print(f"centre lines set: {always}, asked for 11; line +5 in every frame: {plus_
 # **Mistake 2: two conventions for the centre.** `torch.fft.fft2` puts the zero frequency at index
 # 0, the mask expects it at `y // 2`. Forget the `fftshift` and the mask keeps the wrong lines.
 #
-# > **Predict 1.5.** Which lines do the 11 "centre" lines now hit? What will the image look like?
+# > **Predict 1.6.** Which lines do the 11 "centre" lines now hit? What will the image look like?
 
 # %%
 model = operators.ForwardModel(mask)

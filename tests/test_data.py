@@ -3,8 +3,12 @@
 import os
 import subprocess
 import sys
+import time
+import tracemalloc
 import zipfile
+import zlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import hypothesis.extra.numpy as hnp
 import hypothesis.strategies as st
@@ -53,10 +57,169 @@ def test_damaged_cache_is_made_again(cache):
         assert file.read_bytes() == whole and list(cache.iterdir()) == [file]
 
 
+def test_a_larger_cache_serves_if_it_is_whole(cache, monkeypatch):
+    first = open_cine(n=4, shape=(3, 32, 32)).tensor()
+    (file,) = cache.iterdir()
+    with monkeypatch.context() as without:
+        without.setattr(data.phantom, "cine_phantom", None)
+        assert torch.equal(open_cine(n=3, shape=(3, 32, 32)).tensor(), first[:3])
+        whole = file.read_bytes()
+        file.write_bytes(whole.replace(first[3].numpy().tobytes(), first[2].numpy().tobytes()))
+        assert torch.equal(open_cine(n=3, shape=(3, 32, 32)).tensor(), first[:3])  # the damage is behind them
+    file.write_bytes(whole.replace(first[1].numpy().tobytes(), first[2].numpy().tobytes()))
+    assert torch.equal(open_cine(n=3, shape=(3, 32, 32)).tensor(), first[:3])
+    assert {path.name.split("-")[-1] for path in cache.iterdir()} == {"n3.npy", "n4.npy"}
+
+
+def test_phantoms_stay_on_disk(cache):
+    cines = open_cine(n=4, shape=(3, 32, 24))
+    (file,) = cache.iterdir()
+    assert file.suffix == ".npy" and np.load(file).shape == (4, 3, 32, 24)
+    parts = split(cines)
+    again = open_cine(n=4, shape=(3, 32, 24))
+    for opened in (cines, *parts, again):
+        assert isinstance(opened._array, np.memmap) and not opened._array.flags.writeable
+    hearts = data.phantom_arrays(4, (3, 32, 24))["dataset"]
+    undersampled = UndersampledCines(cines, **SMALL, training=True, crop=6)
+    for i in range(4):
+        kspace, mask, target = undersampled[i]
+        start = int(undersampled._start[i])
+        heart = torch.from_numpy(hearts[i])
+        assert torch.equal(target.real, heart[..., start : start + 6]) and not target.imag.any()
+        torch.testing.assert_close(ifft2c(kspace), ifft2c(fft2c(heart) * mask)[..., start : start + 6])
+
+
+def _quick_phantom(seed: int, shape: tuple[int, int, int], **_):
+    t, y, x = shape
+    image = np.random.default_rng(seed).random(shape, dtype=np.float32)
+    return SimpleNamespace(
+        image=image, labels=np.zeros(shape, np.uint8), lv_volume=np.ones(t), ejection_fraction=0.5, group=""
+    )
+
+
+def _peak(do) -> int:
+    tracemalloc.start()
+    try:
+        do()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("source", ["phantom", "file"])
+def test_memory_does_not_grow_with_the_data(cache, tmp_path, monkeypatch, source):
+    """One cine is 64 KiB; opening and an epoch of training take a few of them, of the 400 there are."""
+    monkeypatch.setattr(data, "_PARALLEL_FROM", 9999)
+    monkeypatch.setattr(data.phantom, "cine_phantom", _quick_phantom)
+    shape, n, one = (4, 64, 64), 400, 4 * 64 * 64 * 4
+    if source == "file":
+        np.save(tmp_path / "big.npy", np.random.default_rng(0).random((n, *shape), dtype=np.float32))
+        source = str(tmp_path / "big.npy")
+
+    def train():
+        cines = open_cine(source, n=n, shape=shape)
+        undersampled = UndersampledCines(split(cines)[0], 4, 3, training=True, crop=16)
+        assert sum(len(target) for *_, target in undersampled.batches(8)) == 229
+
+    assert _peak(train) < 30 * one
+    assert _peak(lambda: open_cine(source, n=n, shape=shape).tensor()) > n * one  # the measure can see
+
+
+def test_only_a_few_phantoms_are_made_ahead(tmp_path, monkeypatch):
+    def counted(seed, shape, **options):
+        (tmp_path / str(seed)).touch()
+        return _quick_phantom(seed, shape)
+
+    monkeypatch.setattr(data.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    monkeypatch.setattr(data.phantom, "cine_phantom", counted)
+    if sys.platform != "linux":
+        pytest.skip("processes that are not forked do not see the counter")
+    hearts = data._generate_all(data._phantom_jobs(range(200), (2, 32, 32), 0))
+    next(hearts)
+    time.sleep(0.3)
+    assert 2 <= len(list(tmp_path.iterdir())) <= 2 * data._AHEAD + 1
+    assert len(list(hearts)) == 199 and len(list(tmp_path.iterdir())) == 200
+
+
+def test_masks_do_not_depend_on_how_many_are_drawn_at_once(monkeypatch):
+    whole = UndersampledCines(random_cines(), **SMALL, training=True)._masks
+    generator = data._generator(0, 0)
+    torch.randperm(7, generator=generator), torch.randint(1, (7,), generator=generator)
+    assert torch.equal(whole, ky_t_mask((7, 4, 24, 20), *SMALL.values(), generator=generator))
+    monkeypatch.setattr(data, "_MASKS_AT_ONCE", 2)
+    assert torch.equal(UndersampledCines(random_cines(), **SMALL, training=True)._masks, whole)
+
+
 def test_phantom_without_a_place_for_the_cache(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("DMRI_CACHE", str(tmp_path / "file" / "cache"))
-    assert open_cine(n=1, shape=(2, 32, 32)).shape == (1, 2, 32, 32)
+    cines = open_cine(n=1, shape=(2, 32, 32))
+    assert cines.shape == (1, 2, 32, 32) and "kept in memory" in cines.notes[0]
+    assert str(tmp_path) not in cines.notes[0]
+
+
+@pytest.mark.parametrize("full", ["at the start", "half-way", "at the end"])
+def test_a_full_disk_leaves_nothing_half_written(cache, monkeypatch, full):
+    expected = data.phantom_arrays(3, (2, 32, 32))["dataset"]
+
+    def no_space(*_):
+        raise OSError(28, "No space left on device")
+
+    if full == "at the start":
+        monkeypatch.setattr(data.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    elif full == "half-way":
+        checksums = iter([data.zlib.crc32] * 2 + [no_space])
+        monkeypatch.setattr(data.zlib, "crc32", lambda cine: next(checksums)(cine))
+    else:
+        monkeypatch.setattr(data.os, "replace", no_space)
+    cines = open_cine(n=3, shape=(2, 32, 32))
+    np.testing.assert_array_equal(cines.tensor(), expected)
+    assert cines.notes == ["kept in memory, not in the cache folder (No space left on device)"]
+    assert list(cache.iterdir()) == []
+
+
+def test_an_interruption_leaves_nothing_half_written(cache, monkeypatch):
+    monkeypatch.setattr(data.zlib, "crc32", lambda _: exec("raise KeyboardInterrupt"))
+    with pytest.raises(KeyboardInterrupt):
+        open_cine(n=3, shape=(2, 32, 32))
+    assert list(cache.iterdir()) == []
+
+
+def test_two_processes_fill_the_cache_at_once(cache, monkeypatch):
+    """Another process comes and goes while this one is half-way."""
+    code = (
+        "import zlib; from dmri_helpers.data import open_cine; cines = open_cine(n=3, shape=(2, 32, 32))\n"
+        "print(zlib.crc32(cines.tensor().numpy().tobytes()), cines.notes)"
+    )
+    checksum, printed = zlib.crc32, []
+
+    def meanwhile(cine):
+        if not printed:
+            command = [sys.executable, "-c", code]
+            printed.append(subprocess.check_output(command, text=True, timeout=60, env=_environment(cache)))
+        return checksum(cine)
+
+    monkeypatch.setattr(data.zlib, "crc32", meanwhile)
+    cines = open_cine(n=3, shape=(2, 32, 32))
+    assert printed == [f"{checksum(cines.tensor().numpy().tobytes())} []\n"] and cines.notes == []
+    assert [path.suffix for path in cache.iterdir()] == [".npy"]
+    monkeypatch.setattr(data.phantom, "cine_phantom", None)
+    assert torch.equal(open_cine(n=3, shape=(2, 32, 32)).tensor(), cines.tensor())
+
+
+def test_the_truth_of_phantoms(cache, tmp_path):
+    hearts = data.phantom_arrays(5, (3, 32, 32), seed=2)
+    cines = open_cine(n=5, shape=(3, 32, 32), seed=2)
+    for part in (cines, *split(cines, seed=1), cines.subset([4, 2, 0]).subset([1, 0])):
+        truth = data.phantom_truth(part)
+        assert truth.keys() == hearts.keys() - {"dataset", "groups"}
+        for name, values in truth.items():
+            np.testing.assert_array_equal(values, hearts[name][part.indices])
+    assert part.indices.tolist() == [2, 4]
+    np.save(tmp_path / "phantom", hearts["dataset"])
+    for other in (open_cine(tmp_path / "phantom.npy"), random_cines()):
+        with pytest.raises(DataError, match="cines without ground truth; expected phantoms"):
+            data.phantom_truth(other)
 
 
 def test_phantoms_in_parallel_are_the_same(monkeypatch):
@@ -64,7 +227,8 @@ def test_phantoms_in_parallel_are_the_same(monkeypatch):
     parallel = data.phantom_arrays(8, (3, 32, 32))
     monkeypatch.setattr(data, "_PARALLEL_FROM", 99)
     serial = data.phantom_arrays(8, (3, 32, 32))
-    assert parallel.keys() == {"dataset", "labels", "lv_volume", "ejection_fraction", "groups"}
+    assert parallel.keys() == {"dataset", "labels", "lv_volume", "ejection_fraction", "group", "groups"}
+    assert set(parallel["group"]) <= set(data.phantom.GROUPS)
     for key, array in parallel.items():
         np.testing.assert_array_equal(array, serial[key])
 
