@@ -264,6 +264,8 @@ class Phantom:
     """Write beating-heart phantoms, with labels and volume curves.
 
     Example: dmri phantom --out phantom.npz --n 28 --seed 0
+
+    Example: dmri phantom --out phantom.npz --n 16 --png phantom.png
     """
 
     out: Path
@@ -279,17 +281,30 @@ class Phantom:
     """phase-encode lines and readout columns"""
     complex: bool = False
     """with phase: complex64 instead of float32 magnitude"""
+    png: Path | None = None
+    """where to draw them: the first frame of each"""
     force: bool = False
     """overwrite what is there"""
 
     def __call__(self) -> None:
         _check_output(self.out, self.force)
+        _check_output(self.png, self.force)
         from .data import phantom_arrays, save_npz
 
         arrays = phantom_arrays(self.n, (self.frames, *self.size), self.seed, self.complex)
         with _writing(self.out):
             save_npz(self.out, arrays)
         print(f"{self.out}: {self.n} phantoms, shape {arrays['dataset'].shape}")
+        if self.png is not None:
+            from . import plotting
+
+            titles = [
+                f"{group.replace('_', ' ').replace('rv', 'RV')}, EF {100 * fraction:.0f} %"
+                for group, fraction in zip(arrays["group"], arrays["ejection_fraction"], strict=True)
+            ]
+            with _writing(self.png):
+                plotting.save(plotting.gallery(abs(arrays["dataset"][:, 0]), titles), self.png)
+            print(f"{self.png}: their first frames")
 
 
 @dataclass(frozen=True)

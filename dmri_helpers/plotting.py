@@ -793,6 +793,40 @@ def fingerprint(
 
 
 @_house_style
+def gallery(images: Sequence[Any], titles: Sequence[str], across: int = 4) -> Figure:
+    """Many images in rows, from black at 0 to white at 0.9, where little but fat is brighter.
+
+    Parameters
+    ----------
+    images
+        each ``(y, x)``, magnitude in [0, 1]
+    titles
+        one per image
+    across
+        images in a row
+
+    Raises
+    ------
+    ValueError
+        if there is not one title per image
+    """
+    if len(images) != len(titles) or not len(images):
+        raise ValueError(f"expected as many titles as images, found {len(titles)} for {len(images)}")
+    lines, columns = images[0].shape
+    across = min(across, len(images))
+    down = -(-len(images) // across)
+    figure, axes = plt.subplots(
+        down, across, squeeze=False, figsize=(3 * across, down * (0.4 + 3 * lines / columns))
+    )
+    for ax in axes.flat:
+        ax.axis("off")
+    for ax, image, title in zip(axes.flat, images, titles, strict=False):
+        ax.imshow(image, vmin=0, vmax=0.9)
+        ax.set_title(title)
+    return figure
+
+
+@_house_style
 def architecture(blocks: Sequence[Mapping[str, Any]]) -> Figure:
     """Draw a network from what was recorded when it ran.
 

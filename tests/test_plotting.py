@@ -223,3 +223,14 @@ def test_save_makes_folders_and_leaves_nothing_else(tmp_path):
     with pytest.raises(AttributeError):
         plotting.save(None, path)
     assert path.read_bytes() == first and [file.name for file in path.parent.iterdir()] == ["mask.png"]
+
+
+def test_gallery_shows_every_image_under_its_title():
+    images = np.random.default_rng(0).random((5, 12, 8))
+    figure = plotting.gallery(images, list("abcde"), across=3)
+    shown = [ax for ax in figure.axes if ax.get_images()]
+    assert [ax.get_title() for ax in shown] == list("abcde")
+    for ax, image in zip(shown, images, strict=True):
+        np.testing.assert_array_equal(ax.get_images()[0].get_array(), image)
+    with pytest.raises(ValueError, match="4 for 5"):
+        plotting.gallery(images, list("abcd"))

@@ -1,12 +1,13 @@
 """The README says what is there: its ladders, its make targets, its files, its commands."""
 
+import json
 import re
 import shlex
 from pathlib import Path
 
 import pytest
 
-from dmri_helpers import cli, methods, report
+from dmri_helpers import cli, methods, phantom, report
 
 README = (report.ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -37,3 +38,11 @@ def test_weights_fit_the_repository():
     files = [path for path in Path(methods.WEIGHTS).rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 10e6
     assert all((path.parent / "config.json").exists() for path in files if path.suffix == ".safetensors")
+
+
+def test_transfer_in_the_readme_is_the_measured_one():
+    measured = json.loads((report.ROOT / "figures/transfer/transfer.json").read_text(encoding="utf-8"))
+    for trained_on in ("phantom", "real"):
+        assert f"{measured[trained_on]['psnr_volume']['mean']:.2f} dB" in README
+    assert measured["gap_psnr_volume"] < 1
+    assert measured["version_of_the_phantom"] == phantom.VERSION, "measure the transfer anew"
