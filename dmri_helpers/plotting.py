@@ -627,8 +627,8 @@ def curves(x: Sequence[float], panels: Mapping[str, Any], xlabel: str, share_y: 
         ax.set(xlabel=xlabel, ylabel=label, title=_wrap(_title(label), 26))
         ax.xaxis.set_major_locator(MaxNLocator(5, integer=all(float(value).is_integer() for value in x)))
         ax.grid(alpha=0.3)
-        if isinstance(content, Mapping):
-            ax.legend()
+        if isinstance(content, Mapping):  # many lines leave no room for names between them
+            ax.legend(**({"loc": "upper left", "bbox_to_anchor": (1, 1)} if len(content) > 4 else {}))
     return figure
 
 
@@ -723,11 +723,15 @@ def fingerprint(
             panels.setdefault(str(reference[row]["panel"]), []).append(row)
     if not panels:
         raise ValueError(f"no row is in the reference: found {list(rows)}")
-    tallest = max(len(shown) for shown in panels.values())
+    lines = [len(shown) for shown in panels.values()]
     figure, axes = plt.subplots(
-        1, len(panels), squeeze=False, figsize=(1.5 + 6.3 * len(panels), 1.8 + 0.42 * tallest)
+        len(panels),
+        1,
+        squeeze=False,
+        figsize=(8.5, 1.2 * len(panels) + 0.34 * sum(lines)),
+        height_ratios=lines,
     )
-    for ax, (panel, shown) in zip(axes[0], panels.items(), strict=True):
+    for ax, (panel, shown) in zip(axes[:, 0], panels.items(), strict=True):
         ax.axvspan(-1, 1, color="0.9", label="within one sd of the real mean")
         ax.axvline(0, color="0.4", linestyle="-", linewidth=1)
         labels = []
@@ -777,7 +781,7 @@ def fingerprint(
             labels.append(real["label"])
         ax.set(
             xlim=(-reach - 0.3, reach + 0.3),
-            ylim=(tallest - 0.5, -0.6),
+            ylim=(len(shown) - 0.5, -0.6),
             yticks=range(len(shown)),
             yticklabels=labels,
             xlabel="distance from the real mean (real sd)",
@@ -788,7 +792,7 @@ def fingerprint(
         ax.hlines(np.arange(len(shown) - 1) + 0.5, -reach, reach, color="0.85", linewidth=0.8)
     handles, names = axes[0, 0].get_legend_handles_labels()
     once = dict(zip(names, handles, strict=True))
-    figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=4)
+    figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=2)
     return figure
 
 

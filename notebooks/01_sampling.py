@@ -129,8 +129,10 @@ for i in range(2):
 # > **Predict 1.2.** Where would you expect a drawn heart to differ most from a real one?
 
 # %%
-rows = fingerprint.fingerprint(cines.subset(range(min(n, 16))))
-plotting.fingerprint(rows, fingerprint.real(), name=cines.source)
+rows = fingerprint.fingerprint(cines.subset(range(min(n, 12))))
+figure = plotting.fingerprint(rows, fingerprint.real(), name=cines.source)
+figure.set_dpi(85)  # many small signs, and a notebook should stay light
+figure
 
 # %% [markdown]
 # **Figure 1.3.** The fingerprint: one line per statistic, one dot per cine, measured in standard
