@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help report test lab notebooks figures environment lock clean
+.PHONY: help report test lab notebooks figures bench environment lock clean
 
 PYTHON ?= python3
 LOCK := requirements.lock
@@ -32,6 +32,10 @@ notebooks: $(ENV)  ## notebooks/*.py -> notebooks/*.ipynb, executed on the demo 
 
 figures: $(ENV)  ## what the notebooks drew and measured on phantoms -> figures/, the ladders in README.md
 	$(PY) -c "from dmri_helpers import report; report.write_figures()"
+
+bench: $(ENV)  ## quality, time and memory of everything on this machine -> figures/benchmark.*
+	$(PY) -m dmri_helpers bench --json figures/benchmark.json --md figures/benchmark.md --png figures/benchmark.png \
+	    --force $(BENCH)
 
 environment: $(ENV)  ## make .venv, and no more
 

@@ -99,7 +99,7 @@ def kt_tv(
     spatial: float = 0.1,
     data_weight: float = math.inf,
     iterations: int = 100,
-    tolerance: float = 5e-4,
+    tolerance: float = 1e-3,
     callback: Callable[[int, torch.Tensor], None] | None = None,
 ) -> torch.Tensor:
     """Compressed sensing with k-t total variation, by the primal-dual method of Chambolle and Pock [1]_.
@@ -110,6 +110,7 @@ def kt_tv(
 
     Each iteration ascends in the dual fields ``u`` (differences, clipped to the weights), descends in ``m`` and
     returns to the data: in hybrid space ``(ky, x)`` that last step is exact and costs one FFT pair along ``ky``.
+    Time, which counts most, has the longest dual step [2]_, and every step is taken 1.9 times over [3]_.
 
     Parameters
     ----------
@@ -118,14 +119,15 @@ def kt_tv(
     mask
         shape ``(b or 1, t, y, 1)``, True where sampled
     spatial
-        weight of the spatial variation relative to the temporal one; the default was chosen on phantoms, between
-        the best PSNR (a little less) and the best in the moving heart (a little more)
+        weight of the spatial variation relative to the temporal one; the default was chosen on phantoms, where it
+        is best in the moving heart (half of it is best over the whole image)
     data_weight
         weight of the data for magnitudes of order 1
     iterations
         at most so many
     tolerance
-        stop when an iteration changes the cines by less, relative to their norm
+        a cine is finished when an iteration changes it by less, relative to its norm: each for itself, so that
+        no result depends on the other cines of the batch
     callback
         called as ``callback(iteration, cine)`` after every iteration, from 1
 
@@ -142,37 +144,208 @@ def kt_tv(
     ----------
     .. [1] Chambolle & Pock, A first-order primal-dual algorithm for convex problems with applications to
        imaging, J Math Imaging Vis 40:120 (2011), algorithm 1.
+    .. [2] Pock & Chambolle, Diagonal preconditioning for first order primal-dual algorithms in convex
+       optimization, ICCV (2011).
+    .. [3] Condat, A primal-dual splitting method for convex optimization involving Lipschitzian, proximable and
+       linear composite terms, J Optim Theory Appl 158:460 (2013), algorithm 3.1.
     """
     if spatial < 0 or data_weight <= 0:
         raise ValueError(f"expected spatial >= 0 and data_weight > 0, found {spatial} and {data_weight}")
     weights = {1: 1.0, 2: spatial, 3: spatial} if spatial else {1: 1.0}  # axis: weight
-    step = (4 * len(weights)) ** -0.5  # 1 / ||D||
-    primal_step, dual_step = 0.05 * step, 20 * step
-    pull = 1 / (1 + 1 / (primal_step * data_weight))  # of the data; 1 for an infinite weight
+    shares = {1: 0.6, 2: 0.2, 3: 0.2} if spatial else {1: 1.0}
+    primal_step = 0.007
+    dual_steps = {axis: share / (4 * primal_step) for axis, share in shares.items()}  # 4 is ||D||^2
+    cine, mask, data, scale = _scaled(kspace, mask)
+    pull = mask / (1 + 1 / (primal_step * data_weight))  # of the data; 1 for an infinite weight
 
-    cine = temporal_mean(kspace, mask)
-    scale = cine.abs().amax((1, 2, 3), keepdim=True)
+    def step(cine, extrapolated, freedom, given, *dual):
+        descent = torch.zeros_like(cine)
+        for (axis, weight), u in zip(weights.items(), dual, strict=True):
+            ascended = extrapolated.roll(-1, axis).sub_(extrapolated).mul_(dual_steps[axis]).add_(u)
+            _over_relax(u, _clip(ascended, weight))
+            descent += u.roll(1, axis)
+            descent -= u
+        hybrid = torch.fft.fft(descent.mul_(-primal_step).add_(cine), norm="ortho")
+        updated = torch.fft.ifft(hybrid.mul_(freedom).add_(given), norm="ortho")
+        extrapolated = (2 * updated).sub_(cine)
+        return updated, (_over_relax(cine, updated), extrapolated, freedom, given, *dual)
+
+    def finish(cine):
+        return _y_last_undone(cine) * scale
+
+    state = (cine, cine, 1 - pull, pull * data, *(torch.zeros_like(cine) for _ in weights))
+    return finish(_iterate(step, cine.clone(), state, iterations, tolerance, callback, finish))
+
+
+def low_rank_sparse(
+    kspace: torch.Tensor,
+    mask: torch.Tensor,
+    sparse: float = 2.0,
+    still: float = math.inf,
+    data_weight: float = math.inf,
+    iterations: int = 100,
+    tolerance: float = 1e-3,
+    callback: Callable[[int, torch.Tensor], None] | None = None,
+) -> torch.Tensor:
+    """Low rank plus sparse, ``m = L + S`` [1]_, by the splitting method of Douglas and Rachford [2]_.
+
+    ``min_{L,S} sqrt(t y x) ||L||_* + sparse sqrt(t) ||W T S||_1 + data_weight / 2 ||U F (L + S) - y||^2``: the
+    sum of the singular values of ``L``, a matrix with a row per frame, is small if the frames have much in
+    common; ``S``, with few coefficients after the orthonormal Fourier transform ``T`` in time, takes what moves
+    apart from that. ``W`` is 1, and ``still`` for the zero frequency. An infinite ``data_weight``, the default,
+    keeps the measured lines as they are, which is right for data without noise.
+
+    Each iteration shrinks the singular values of one part and the temporal spectrum of the other; what their
+    sum then lacks of the data is shared out between them in equal halves.
+
+    Parameters
+    ----------
+    kspace
+        shape ``(b, t, y, x)``, arbitrary units: scaled inside, so that no parameter depends on them
+    mask
+        shape ``(b or 1, t, y, 1)``, True where sampled
+    sparse
+        weight of ``S``: the larger, the more is left to ``L``. The roots make it independent of the size of the
+        cine; 1 is the weight of robust principal component analysis in theory [3]_. The default was chosen on
+        phantoms.
+    still
+        weight of the zero temporal frequency of ``S``, relative to the others. 1 is the objective of [1]_, in whose
+        minimum bright still tissue moves over to ``S`` and the images get worse; infinite, the default (chosen on
+        phantoms), leaves all that does not move to ``L``.
+    data_weight
+        weight of the data for magnitudes of order 1
+    iterations
+        at most so many
+    tolerance
+        a cine is finished when an iteration changes its two parts by less, relative to their norm: each cine for
+        itself, so that no result depends on the others of the batch
+    callback
+        called as ``callback(iteration, cine)`` after every iteration, from 1
+
+    Returns
+    -------
+        cine, shape ``(b, t, y, x)``, complex, units of ``kspace``
+
+    Raises
+    ------
+    ValueError
+        if the shapes do not match (the message names both), a weight is not positive or nothing was sampled
+
+    References
+    ----------
+    .. [1] Otazo, Candes & Sodickson, Low-rank plus sparse matrix decomposition for accelerated dynamic MRI with
+       separation of background and dynamic components, Magn Reson Med 73:1125 (2015).
+    .. [2] Eckstein & Bertsekas, On the Douglas-Rachford splitting method and the proximal point algorithm for
+       maximal monotone operators, Math Program 55:293 (1992).
+    .. [3] Candes, Li, Ma & Wright, Robust principal component analysis?, J ACM 58:11 (2011).
+    """
+    parts = low_rank_sparse_parts(kspace, mask, sparse, still, data_weight, iterations, tolerance, callback)
+    return sum(parts)
+
+
+def low_rank_sparse_parts(
+    kspace: torch.Tensor,
+    mask: torch.Tensor,
+    sparse: float = 2.0,
+    still: float = math.inf,
+    data_weight: float = math.inf,
+    iterations: int = 100,
+    tolerance: float = 1e-3,
+    callback: Callable[[int, torch.Tensor], None] | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The two parts whose sum is `low_rank_sparse`, where the parameters are explained.
+
+    Returns
+    -------
+        ``L``, of low rank, and ``S``, the rest of the cine: each of shape ``(b, t, y, x)``, complex
+    """
+    if min(sparse, still, data_weight) <= 0:
+        raise ValueError(
+            f"expected sparse, still and data_weight > 0, found {sparse}, {still} and {data_weight}"
+        )
+    cine, mask, data, scale = _scaled(kspace, mask)
+    t = cine.shape[1]
+    size = cine[0].numel() ** 0.5
+    step_length = 0.05 * (_norm(cine) / size)[:, None, None, None]
+    pull = mask / (1 + 1 / (2 * step_length * data_weight)) / 2  # of the data; 1/2 for an infinite weight
+    weight = torch.full((t, 1, 1), sparse * t**0.5, device=cine.device)
+    weight[0] *= still
+
+    def step(shadow, step_length, pull, given):
+        spectrum = torch.fft.fft(shadow[:, 1], dim=1, norm="ortho")
+        spectrum -= _clip(spectrum.clone(), step_length * weight)
+        low_rank = _shrink_singular_values(shadow[:, 0], step_length * size)
+        parts = torch.stack([low_rank, torch.fft.ifft(spectrum, dim=1, norm="ortho")], 1)
+        shared = (2 * parts).sub_(shadow)
+        hybrid = torch.fft.fft(shared.sum(1), norm="ortho")
+        shared += torch.fft.ifft(hybrid.mul_(-pull).add_(given), norm="ortho")[:, None]
+        shadow.add_(shared, alpha=1.5).sub_(parts, alpha=1.5)
+        parts[:, 1] = shared.sum(1) - low_rank
+        return parts, (shadow, step_length, pull, given)
+
+    def finish(parts):
+        return _y_last_undone(parts.sum(1)) * scale
+
+    start = torch.stack([cine, torch.zeros_like(cine)], 1)
+    state = (start, step_length, pull, pull * data)
+    parts = _iterate(step, start.clone(), state, iterations, tolerance, callback, finish)
+    low_rank, rest = (_y_last_undone(part) * scale for part in parts.unbind(1))
+    return low_rank, rest
+
+
+def _iterate(step, result, state, iterations, tolerance, callback, finish) -> torch.Tensor:
+    """Repeat ``updated, state = step(*state)``; a cine that changes no more leaves the batch."""
+    unfinished = torch.arange(len(result), device=result.device)
+    before = result.clone()
+    for iteration in range(1, iterations + 1):
+        updated, state = step(*state)
+        change = _norm(before.sub_(updated))
+        result[unfinished] = updated
+        if callback:
+            callback(iteration, finish(result))
+        moving = change >= tolerance * _norm(updated)
+        if not moving.any():
+            break
+        if not moving.all():
+            unfinished, updated, *state = (array[moving] for array in (unfinished, updated, *state))
+        before = updated
+    return result
+
+
+def _norm(array: torch.Tensor) -> torch.Tensor:
+    """Norm of every cine; ten times faster than that of complex numbers."""
+    return torch.view_as_real(array).flatten(1).norm(dim=1)
+
+
+def _clip(array: torch.Tensor, radius: float | torch.Tensor) -> torch.Tensor:
+    """Shrink complex numbers to at most a radius, in place; three times faster than by their modulus."""
+    parts = torch.view_as_real(array)
+    squared = parts[..., 0].square().addcmul_(parts[..., 1], parts[..., 1])
+    return array.mul_(squared.mul_(radius**-2).clamp_(min=1).rsqrt_())
+
+
+def _over_relax(array: torch.Tensor, updated: torch.Tensor, factor: float = 1.9) -> torch.Tensor:
+    """Move ``array`` towards and beyond ``updated``, in place."""
+    torch.view_as_real(array).lerp_(torch.view_as_real(updated), factor)
+    return array
+
+
+def _shrink_singular_values(cine: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
+    """Soft-threshold the singular values of every cine as a matrix (t, y x), by the small matrix (t, t)."""
+    frames = cine.flatten(2)
+    squared, u = torch.linalg.eigh(frames @ frames.mH)
+    kept = (1 - threshold[:, :, 0, 0] / squared.clamp(min=1e-30).sqrt()).clamp(min=0)
+    return ((u * kept[:, None, :]) @ u.mH @ frames).view_as(cine)
+
+
+def _scaled(kspace: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The temporal mean to start from, mask and hybrid data, with y last and magnitudes of order 1; the scale."""
+    start = temporal_mean(kspace, mask)
+    scale = start.abs().amax((1, 2, 3), keepdim=True)
     if not scale.all():
         raise ValueError("nothing to reconstruct: a cine has no signal in its sampled lines")
-    cine, mask, data = _y_last(cine / scale), _y_last(mask), _y_last(fftc_y(ifft2c(kspace)) / scale)
-    dual = {axis: torch.zeros_like(cine) for axis in weights}
-    extrapolated = cine
-    for iteration in range(1, iterations + 1):
-        descent = torch.zeros_like(cine)
-        for axis, weight in weights.items():
-            u = dual[axis] + dual_step * (extrapolated.roll(-1, axis) - extrapolated)
-            dual[axis] = u * (weight / u.abs().clamp(min=weight))
-            descent += dual[axis].roll(1, axis) - dual[axis]
-        hybrid = torch.fft.fft(cine - primal_step * descent, norm="ortho")
-        updated = torch.fft.ifft(torch.where(mask, hybrid + pull * (data - hybrid), hybrid), norm="ortho")
-        extrapolated = 2 * updated - cine
-        change = ((updated - cine).norm() / updated.norm()).item()
-        cine = updated
-        if callback:
-            callback(iteration, _y_last_undone(cine) * scale)
-        if change < tolerance:
-            break
-    return _y_last_undone(cine) * scale
+    data = fftc_y(ifft2c(kspace)) / scale
+    return _y_last(start / scale), _y_last(mask.expand(len(kspace), -1, -1, -1)), _y_last(data), scale
 
 
 def _y_last(array: torch.Tensor) -> torch.Tensor:

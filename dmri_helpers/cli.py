@@ -12,6 +12,7 @@ import os
 import re
 import shlex
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, field, fields
@@ -58,7 +59,8 @@ class Undersampling:
     """What `evaluate` and `reconstruct` share."""
 
     method: str
-    """zero_filled, temporal_mean, view_sharing, kt_tv, dual_unet, unrolled, a run folder or a weights file"""
+    """zero_filled, temporal_mean, view_sharing, low_rank_sparse, kt_tv, dual_unet, unrolled, a run folder or a
+    weights file"""
     data: str = field(default_factory=profiles.data_source)
     """'phantom', or cines: .npz, .npy, NIfTI, DICOM (file or folder), MATLAB, HDF5, ISMRMRD; see dmri import"""
     acceleration: float = 5
@@ -181,11 +183,16 @@ class Reconstruct(Undersampling):
 class Train:
     """Train a network; the defaults are those of the profile (DMRI_PROFILE, or --profile).
 
-    The folder gets the weights, the log (log.csv, output.txt) and images of test cines.
+    The folder gets the configuration, the weights, the log (log.csv, output.txt, curves.png) and images of test
+    cines. A run that was interrupted, in whatever way, goes on with --resume and ends as if it had not been.
 
     Example: dmri train --out runs/first
 
     Example: dmri train --out runs/second --model unrolled --cascades 3 --data cine.npz
+
+    Example: dmri train --out runs/long --profile full --max-minutes 55 --resume
+
+    Example: torchrun --nproc-per-node 4 -m dmri_helpers train --out runs/large --profile full --ema 0.999
     """
 
     out: Path
@@ -203,7 +210,9 @@ class Train:
     split: tuple[int, int, int] = (4, 1, 2)
     """training : validation : test, counted in patients"""
     resume: bool = False
-    """go on where the run in that folder was interrupted"""
+    """go on where the run in that folder was interrupted; start it where there is none"""
+    max_minutes: float | None = None
+    """stop between two epochs before so many minutes are over, and say how to go on"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """where to train; auto: a GPU where there is one"""
     network: AvoidSubcommands[OmitArgPrefixes[DualUNetConfig | UnrolledConfig]] = field(
@@ -211,25 +220,34 @@ class Train:
     )
     training: OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
 
-    def __call__(self) -> None:
-        _check_run_folder(self.out, self.resume)
+    def __call__(self) -> bool:
+        """Train; True if the time was over before the last epoch."""
+        began = time.perf_counter()
+        if _is_main_process():
+            _check_run_folder(self.out, self.resume)
         _check_options(self.network, self.training)
+        if self.max_minutes is not None and not self.max_minutes > 0:
+            raise UsageError(f"--max-minutes {self.max_minutes:g}: expected more than 0")
         import torch
 
-        from . import classical, methods, metrics, training
+        from . import classical, methods, metrics, plotting, training
         from .data import UndersampledCines, split
 
         if self.device == "cuda" and not torch.cuda.is_available():
             raise UsageError("--device cuda: found no GPU that torch can use; expected auto or cpu")
         device = "cuda" if self.device != "cpu" and torch.cuda.is_available() else "cpu"
+        team = training.processes(device)
         profile, config = PROFILES[self.profile], self.training
         limit = profile.n_cines if self.limit is None and self.data == "phantom" else self.limit
-        cines = _open(self.data, limit, shape=profile.shape, seed=self.phantom_seed)
+        with team.main_process_first():
+            cines = _open(self.data, limit, shape=profile.shape, seed=self.phantom_seed)
         parts = split(cines, self.split, seed=config.seed)
-        sampling = config.acceleration, config.center_lines, config.density
-        train = UndersampledCines(parts[0], *sampling, config.seed, training=True, crop=config.crop)
-        validation = UndersampledCines(parts[1], *sampling, config.seed + 1)
-        test = UndersampledCines(parts[2], *sampling, config.seed + 2)
+        names = ("acceleration", "center_lines", "density", "acceleration_to", "noise")
+        sampling = {name: getattr(config, name) for name in names}
+        drawn = {name: getattr(config, name) for name in ("crop", "augment", "phase")}
+        train = UndersampledCines(parts[0], **sampling, **drawn, seed=config.seed, training=True)
+        validation = UndersampledCines(parts[1], **sampling, seed=config.seed + 1)
+        test = UndersampledCines(parts[2], **sampling, seed=config.seed + 2)
         description = {
             "network": methods.describe_network(self.network),
             "data": methods.describe_data(train, validation),
@@ -241,7 +259,7 @@ class Train:
             self.model: network,
         }
         with _writing(self.out):
-            training.fit(
+            log = training.fit(
                 network,
                 train,
                 validation,
@@ -250,13 +268,25 @@ class Train:
                 description=description,
                 resume=self.resume,
                 device=device,
+                max_minutes=self.max_minutes and self.max_minutes - (time.perf_counter() - began) / 60,
             )
+            team.end_training()
+            if not team.is_main_process:
+                return False
+            plotting.save(plotting.loss_curves(log), self.out / "curves.png")
+            if log[-1]["epoch"] < config.epochs:
+                print(f"{self.out}: stopped after epoch {log[-1]['epoch']} of {config.epochs}")
+                longest = max(row["seconds"] for row in log) / 60
+                if longest > self.max_minutes:
+                    print(f"an epoch takes {longest:.2g} minutes, so even one is over --max-minutes")
+                return True
             network.to("cpu")
             rows = {name: training.evaluate(method, test, title=name) for name, method in ladder.items()}
             table = metrics.table({name: metrics.summarise(of) for name, of in rows.items()})
-            _finish_output_txt(self.out / "output.txt", rows[self.model], table)
             _write_images(self.out / "images", network, test)
-        print(f"{table}\n\n{self.out}: weights, log.csv, output.txt, images")
+            _finish_output_txt(self.out / "output.txt", rows[self.model], table)
+        print(f"{table}\n\n{self.out}: weights, log.csv, curves.png, output.txt, images")
+        return False
 
 
 @dataclass(frozen=True)
@@ -305,6 +335,53 @@ class Phantom:
             with _writing(self.png):
                 plotting.save(plotting.gallery(abs(arrays["dataset"][:, 0]), titles), self.png)
             print(f"{self.png}: their first frames")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """Measure this machine: quality and seconds of every method, training throughput, memory, start-up.
+
+    Example: dmri bench --quick
+
+    Example: dmri bench --data cine.npz --limit 8 --json bench.json --png bench.png
+    """
+
+    data: str = field(default_factory=profiles.data_source)
+    """'phantom', or a file or folder of cines (all that `dmri import` reads)"""
+    limit: int = 8
+    """only the first so many cines"""
+    quick: bool = False
+    """under two minutes: 2 cines, fewer rounds, fewer cascades"""
+    json: Path | None = None
+    """where to write the numbers"""
+    md: Path | None = None
+    """where to write the tables"""
+    png: Path | None = None
+    """where to draw quality against time, the training ladder and memory against cascades"""
+    force: bool = False
+    """overwrite what is there"""
+
+    def __call__(self) -> None:
+        for path in (self.json, self.md, self.png):
+            _check_output(path, self.force)
+        from . import bench, plotting, training
+
+        result = bench.run(
+            _open(self.data, min(self.limit, 2) if self.quick else self.limit, seed=EVALUATION_SEED),
+            self.quick,
+        )
+        if self.json is not None:
+            with _writing(self.json):
+                training.write_text(
+                    self.json, jsonlib.dumps(_finite(result), indent=1, allow_nan=False) + "\n"
+                )
+        if self.png is not None:
+            with _writing(self.png):
+                plotting.save(plotting.benchmark(result), self.png)
+        if self.md is not None:
+            with _writing(self.md):
+                training.write_text(self.md, bench.tables(result) + "\n")
+        print(bench.tables(result))
 
 
 @dataclass(frozen=True)
@@ -417,10 +494,8 @@ class Fingerprint:
             if cines.phantom_seed is not None:
                 result |= {"phantom_version": phantom.VERSION, "phantom_seed": cines.phantom_seed}
             result["rows"] = {name: compared[name] | {"values": of.tolist()} for name, of in rows.items()}
-            text = jsonlib.dumps(_finite(result, digits=5), indent=1, allow_nan=False)
-            text = re.sub(r"\[[^]{}[]*\]", lambda of: " ".join(of[0].split()), text)  # every list on one line
             with _writing(self.json):
-                training.write_text(self.json, text + "\n")
+                training.write_text(self.json, _lists_on_one_line(_finite(result, digits=5)) + "\n")
         if self.png is not None:
             with _writing(self.png):
                 plotting.save(plotting.fingerprint(rows, reference, cines.source), self.png)
@@ -437,6 +512,65 @@ class Fingerprint:
         print(f"\n{within} of {len(known)} rows within one standard deviation of the real mean")
         if self.png is not None:
             print(f"{self.png}: dots are cines, diamonds their means, the gray band is one sd of real cines")
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Quality of the iterative classical methods against each of their parameters, the others at their defaults.
+
+    Example: dmri sweep phantom cine.npz --json sweep.json --png sweep.png
+    """
+
+    data: Annotated[Positional[tuple[str, ...]], arg(metavar="DATA [DATA ...]")]
+    """'phantom', or files of cines: one curve each"""
+    limit: int = 4
+    """only the first so many cines of each"""
+    phantom_seed: int = 3
+    """another seed gives other phantoms"""
+    mask_seed: int = 0
+    """of the masks, one per cine"""
+    json: Path | None = None
+    """where to write the numbers"""
+    png: Path | None = None
+    """where to draw them"""
+    force: bool = False
+    """overwrite what is there"""
+
+    def __call__(self) -> None:
+        _check_output(self.json, self.force)
+        _check_output(self.png, self.force)
+        from . import phantom, plotting, sweep, training
+
+        opened = [_open(source, self.limit, seed=self.phantom_seed) for source in self.data]
+        sets = {cines.source: cines for cines in opened}
+        if len(sets) < len(opened):
+            names = ", ".join(cines.source for cines in opened)
+            raise UsageError(f"found two sets of one name in {names}; expected different names")
+        rows = sweep.sweep(sets, self.mask_seed)
+        if self.json is not None:
+            result = {
+                "command": "dmri sweep",
+                "sets": {
+                    name: {"n_cines": len(cines), "shape": list(cines.shape[1:]), "notes": cines.notes}
+                    for name, cines in sets.items()
+                },
+                "phantom_version": phantom.VERSION,
+                "phantom_seed": self.phantom_seed,
+                "mask_seed": self.mask_seed,
+                **training.machine(),
+                "parameters": rows,
+            }
+            with _writing(self.json):
+                training.write_text(self.json, _lists_on_one_line(_finite(result, 5)) + "\n")
+        if self.png is not None:
+            with _writing(self.png):
+                plotting.save(plotting.sweep(rows), self.png)
+        for row in rows:
+            print(f"\n{row['method']}, {row['parameter']} (default {row['default']:g})")
+            for name, quality in row["quality"].items():
+                for of in sweep.QUALITIES:
+                    pairs = zip(row["values"], quality[of], strict=True)
+                    print(f"  {name}, {of}:  " + "  ".join(f"{value:g}: {dB:.2f}" for value, dB in pairs))
 
 
 @dataclass(frozen=True)
@@ -570,7 +704,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
-        _parse(argv)()
+        if _parse(argv)():
+            print(f"go on with: {_command_to_go_on(argv)}")
         sys.stdout.flush()
     except SystemExit as stop:  # --help
         return int(stop.code or 0)
@@ -594,7 +729,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parse(argv: list[str]) -> Callable[[], None]:
+def _parse(argv: list[str]) -> Callable[[], bool | None]:
     """The command, ready to be called. What tyro would say in a box is one line here."""
     if argv[:2] == ["import", "acdc"]:
         argv = ["import acdc", *argv[2:]]
@@ -623,6 +758,8 @@ def _parse(argv: list[str]) -> Callable[[], None]:
                 | Annotated[Import, subcommand("import")]
                 | Annotated[ImportACDC, subcommand("import acdc")]
                 | Annotated[Fingerprint, subcommand("fingerprint")]
+                | Annotated[Sweep, subcommand("sweep")]
+                | Annotated[Bench, subcommand("bench")]
                 | Annotated[Fetch, subcommand("fetch")]
                 | Annotated[Report, subcommand("report")]
             )
@@ -633,6 +770,17 @@ def _parse(argv: list[str]) -> Callable[[], None]:
         if not stop.code:
             raise
         raise UsageError(_one_line(messages.getvalue())) from None
+
+
+def _is_main_process() -> bool:
+    """Of the processes that ``torchrun`` started, the one that speaks and writes; or the only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _command_to_go_on(argv: list[str]) -> str:
+    several = int(os.environ.get("WORLD_SIZE") or 1) > 1
+    command = shlex.join([*argv, *([] if "--resume" in argv else ["--resume"])])
+    return ("torchrun [as before] -m dmri_helpers " if several else "dmri ") + command
 
 
 def _one_line(box: str) -> str:
@@ -647,7 +795,7 @@ def _open(source: str, limit: int | None, **phantom):
     from .data import open_cine
 
     cines = open_cine(source, n=limit, **phantom)
-    for note in cines.notes:
+    for note in cines.notes if _is_main_process() else ():
         print(f"dmri: note: {cines.source}: {note}", file=sys.stderr)
     return cines
 
@@ -683,6 +831,7 @@ def _check_run_folder(path: Path, resume: bool) -> None:
     if path.exists() and not path.is_dir():
         raise UsageError(f"{path}: found a file; expected a folder for the run")
     found = {entry.name for entry in path.iterdir()} if path.exists() else set()
+    found = {name for name in found if name[0] != "."}  # but for what a killed process left half written
     if found and not resume:
         raise UsageError(
             f"{path}: found a folder that is not empty; expected a new one, or a run and --resume"
@@ -727,6 +876,9 @@ def _check_options(*configs: DualUNetConfig | UnrolledConfig | TrainConfig) -> N
     dropout = getattr(configs[0], "dropout", 0)
     if dropout >= 1:
         raise UsageError(f"--dropout {dropout}: expected a probability below 1")
+    ema = getattr(configs[-1], "ema", 0)
+    if ema >= 1:
+        raise UsageError(f"--ema {ema:g}: expected a decay below 1, such as 0.99")
 
 
 def _finite(value: Any, digits: int = 17) -> Any:
@@ -738,6 +890,11 @@ def _finite(value: Any, digits: int = 17) -> Any:
     if not isinstance(value, float):
         return value
     return float(f"{value:.{digits}g}") if math.isfinite(value) else None
+
+
+def _lists_on_one_line(value: Any) -> str:
+    text = jsonlib.dumps(value, indent=1, allow_nan=False)
+    return re.sub(r"\[[^]{}[]*\]", lambda of: " ".join(of[0].split()), text)
 
 
 def _finish_output_txt(path: Path, rows: list[dict], table: str) -> None:
@@ -755,6 +912,8 @@ def _write_images(folder: Path, network, test) -> None:
     from .classical import zero_filled
 
     folder.mkdir(exist_ok=True)
+    for half in folder.glob(".*.png.*"):  # of a process that was killed
+        half.unlink()
     for i in range(min(len(test), IMAGES_OF)):
         kspace, mask, target = (tensor[None] for tensor in test[i])
         with torch.no_grad():

@@ -22,6 +22,7 @@ CLASSICAL: dict[str, Reconstruct] = {
     "zero_filled": classical.zero_filled,
     "temporal_mean": classical.temporal_mean,
     "view_sharing": classical.view_sharing,
+    "low_rank_sparse": classical.low_rank_sparse,
     "kt_tv": classical.kt_tv,
 }
 NETWORKS = {"dual_unet": DualUNetConfig, "unrolled": UnrolledConfig}
@@ -58,8 +59,9 @@ def load(method: str | Path) -> Reconstruct:
     Parameters
     ----------
     method
-        ``zero_filled``, ``temporal_mean``, ``view_sharing``, ``kt_tv``, ``dual_unet``, ``unrolled``, or the path
-        of a run folder (its best weights) or of a ``.safetensors`` file that `training.fit` wrote
+        ``zero_filled``, ``temporal_mean``, ``view_sharing``, ``low_rank_sparse``, ``kt_tv``, ``dual_unet``,
+        ``unrolled``, or the path of a run folder (its best weights) or of a ``.safetensors`` file that
+        `training.fit` wrote
 
     Returns
     -------
@@ -96,7 +98,9 @@ def trained(
 ) -> tuple[torch.nn.Module, list[dict], Path]:
     """Load the run of exactly this network, training and data if there is one; otherwise train it.
 
-    Looked for among the weights that come with the package, then in ``runs``. What was interrupted goes on.
+    Looked for among the weights that come with the package, then in ``runs``, by what their ``config.json`` says;
+    an option that it does not name, since there was no such option yet, has its default. What was interrupted
+    goes on.
 
     Parameters
     ----------
@@ -114,17 +118,18 @@ def trained(
         the model with its best weights, the log, and the folder of the run
     """
     description = {"network": describe_network(network), "data": describe_data(training, validation)}
-    wanted = json.loads(json.dumps(description | {"training": asdict(config)}), parse_constant=str)
-    new = Path(runs) / f"{name}-{zlib.crc32(json.dumps(wanted, sort_keys=True).encode()):08x}"
-    for folder in (WEIGHTS / name, new):
-        if (folder / "best.safetensors").is_file() and (folder / "config.json").is_file():
-            found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            log = read_log(folder / "log.csv")
-            if all(found.get(key) == wanted[key] for key in wanted) and log[-1]["epoch"] == config.epochs:
-                return load(folder), log, folder
+    wanted = json.dumps(description | {"training": asdict(config)}, sort_keys=True)
+    folder = Path(runs) / f"{name}-{zlib.crc32(wanted.encode()):08x}"
+    for found in (WEIGHTS / name, *sorted(Path(runs).glob(f"{name}-" + "[0-9a-f]" * 8))):
+        if _is_run_of(found, network, config, description["data"]):
+            log = read_log(found / "log.csv") if (found / "log.csv").is_file() else []
+            if log and log[-1]["epoch"] == config.epochs:
+                return load(found), log, found
+            if found.parent == Path(runs):
+                folder = found
     model = build(network, config.seed)
-    log = fit(model, training, validation, config, new, description=description, resume=True)
-    return model, log, new
+    log = fit(model, training, validation, config, folder, description=description, resume=True)
+    return model, log, folder
 
 
 def describe_network(config: NetworkConfig) -> dict:
@@ -165,3 +170,12 @@ def describe_data(training, validation) -> dict:
         }
         for name, of in (("training", training), ("validation", validation))
     }
+
+
+def _is_run_of(folder: Path, network: NetworkConfig, config: TrainConfig, data: dict) -> bool:
+    try:
+        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        same = network_config(found["network"]) == network and TrainConfig(**found["training"]) == config
+        return same and found["data"] == data
+    except (OSError, ValueError, KeyError, TypeError):  # no run, or one of another version of the package
+        return False

@@ -78,6 +78,7 @@ NAMES = {
     "zero_filled": "zero-filled",
     "temporal_mean": "temporal mean",
     "view_sharing": "view sharing",
+    "low_rank_sparse": "L + S",
     "kt_tv": "k-t TV",
     "dual_unet": "dual U-Net",
     "unrolled": "unrolled",
@@ -551,6 +552,68 @@ def ladder(
 
 
 @_house_style
+def benchmark(result: Mapping[str, Any]) -> Figure:
+    """Quality of every method against its time, training throughput measure by measure, memory against cascades.
+
+    Parameters
+    ----------
+    result
+        of `bench.run`: ``methods`` with ``method``, ``seconds`` and ``psnr_volume``; ``training`` with ``measure``
+        and ``ratio``; ``cascades`` with ``cascades``, ``checkpointing`` and ``peak_bytes``
+    """
+    figure, (quality, speed, memory) = plt.subplots(
+        1, 3, figsize=(16, 5), gridspec_kw={"width_ratios": (1.5, 1, 1)}
+    )
+    for row in result["methods"]:
+        name, mean, std = NAMES.get(row["method"], row["method"]), *row["psnr_volume"].values()
+        quality.errorbar(row["seconds"], mean, yerr=std, color=BLUE, marker="o", markersize=8, capsize=3)
+        right = row["seconds"] < 1
+        quality.annotate(
+            name,
+            (row["seconds"], mean),
+            (7 if right else -7, 7),
+            textcoords="offset points",
+            ha="left" if right else "right",
+        )
+    quality.set(xscale="log", xlabel="time per cine (s)", ylabel="volume PSNR (dB)", title="Methods")
+    quality.margins(x=0.12)
+    quality.grid(alpha=0.3)
+
+    ways = result["training"]
+    speed.barh(range(len(ways)), [row["ratio"] for row in ways], color=BLUE)
+    for place, row in enumerate(ways):
+        speed.annotate(
+            f"{row['ratio']:.1f}", (row["ratio"], place), (4, 0), textcoords="offset points", va="center"
+        )
+    names = [("+ " if i else "") + row["measure"].replace("_", "-") for i, row in enumerate(ways)]
+    speed.set(
+        yticks=range(len(ways)),
+        yticklabels=names,
+        ylim=(len(ways) - 0.5, -0.5),
+        xlabel="samples per second (plain way = 1)",
+        title="Training, measure by measure",
+    )
+    speed.margins(x=0.15)
+
+    for kept, label, marker in ((False, "everything kept", "o"), (True, "checkpointing", "s")):
+        rows = [row for row in result["cascades"] if row["checkpointing"] is kept]
+        memory.plot(
+            [row["cascades"] for row in rows],
+            [row["peak_bytes"] / 1e6 for row in rows],
+            marker=marker,
+            markersize=7,
+            label=label,
+        )
+    memory.set(
+        xlabel="cascades", ylabel="peak memory (MB)", ylim=(0, None), title="Memory of a training step"
+    )
+    memory.xaxis.set_major_locator(MaxNLocator(integer=True))
+    memory.grid(alpha=0.3)
+    memory.legend()
+    return figure
+
+
+@_house_style
 def quality_against(
     x: Sequence[float], quantities: Mapping[str, Sequence[Any]], xlabel: str = "cascades"
 ) -> Figure:
@@ -827,6 +890,52 @@ def gallery(images: Sequence[Any], titles: Sequence[str], across: int = 4) -> Fi
     for ax, image, title in zip(axes.flat, images, titles, strict=False):
         ax.imshow(image, vmin=0, vmax=0.9)
         ax.set_title(title)
+    return figure
+
+
+@_house_style
+def sweep(rows: Sequence[Mapping[str, Any]], reach: tuple[float, float] = (-2, 0.5)) -> Figure:
+    """Quality against each parameter, one row of panels per method, as the difference to the default.
+
+    Parameters
+    ----------
+    rows
+        of `sweep.sweep`: ``method``, ``parameter``, ``default``, ``values`` and ``quality``, set -> metric -> one
+        number per value
+    reach
+        differences shown, in dB; what lies beyond leaves the panel
+    """
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    wide = max(sum(row["method"] == method for row in rows) for method in methods)
+    figure = plt.figure(figsize=(1 + 3.4 * wide, 0.6 + 3.6 * len(methods)))
+    for part, method in zip(figure.subfigures(len(methods), 1, squeeze=False)[:, 0], methods, strict=True):
+        shown = [row for row in rows if row["method"] == method]
+        axes = part.subplots(1, wide, squeeze=False, sharey=True)[0]
+        for ax in axes[len(shown) :]:
+            ax.set_axis_off()
+        at_default = []
+        for ax, row in zip(axes, shown, strict=False):
+            places, default = range(len(row["values"])), list(row["values"]).index(row["default"])
+            ax.axvline(default, color="0.85", linewidth=9, linestyle="-", zorder=0, label="default")
+            for color, (name, quality) in zip(itertools.cycle(COLORS), row["quality"].items(), strict=False):
+                of = {"volume": quality["psnr_volume"], "dynamic": quality["psnr_dynamic"]}
+                for metric, dashes, marker in (("volume", "-", "o"), ("dynamic", "--", "s")):
+                    difference = np.array(of[metric]) - of[metric][default]
+                    ax.plot(
+                        places, difference, dashes, color=color, marker=marker, label=f"{name}, {metric} PSNR"
+                    )
+                if row is shown[0]:
+                    at_default.append(f"{name} {of['volume'][default]:.2f}, {of['dynamic'][default]:.2f} dB")
+            labels = ["∞" if value == np.inf else f"{value:g}" for value in row["values"]]
+            ax.set(xticks=places, xticklabels=labels, xlabel=row["parameter"], ylim=reach)
+            ax.grid(axis="y", alpha=0.3)
+        axes[0].set_ylabel("difference to default (dB)")
+        name = NAMES.get(method, method)
+        part.suptitle(
+            f"{name}   volume and dynamic PSNR at the default: {'; '.join(at_default)}", x=0.01, ha="left"
+        )
+    handles, names = axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=5)
     return figure
 
 

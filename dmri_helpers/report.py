@@ -35,6 +35,7 @@ LABELS = {
     "zero_filled": "zero-filled",
     "temporal_mean": "temporal mean",
     "view_sharing": "view sharing",
+    "low_rank_sparse": "low rank + sparse",
     "kt_tv": "k-t total variation",
     "dual_unet": "dual U-Net",
     "unrolled": "unrolled network",
@@ -136,18 +137,27 @@ def write_figures(
         _write(figures / run.name / path.name, path.read_bytes())
     print(f"{figures / run.name}")
     if run.profile == "demo":
-        readme = ROOT / "README.md"
-        _write(readme, readme_with_ladders(readme.read_text(encoding="utf-8"), figures).encode())
+        write_readme(figures)
 
 
-def readme_with_ladders(text: str, figures: Path = ROOT / "figures") -> str:
+def write_readme(figures: Path = ROOT / "figures") -> None:
+    """Bring the tables of the README up to date."""
+    readme = ROOT / "README.md"
+    _write(readme, readme_with_tables(readme.read_text(encoding="utf-8"), figures).encode())
+
+
+def readme_with_tables(text: str, figures: Path = ROOT / "figures") -> str:
     """The README with its two ladders as ``figures`` has them; each with machine and date."""
     ladder = json.loads((figures / "demo-phantom" / "06_ladder.json").read_text(encoding="utf-8"))
     real = [json.loads(path.read_text(encoding="utf-8")) for path in (figures / "real-cines").glob("*.json")]
     real.sort(key=lambda result: result["psnr"]["mean"])
-    for name, result in {"phantom": ladder, "real": {**real[-1], "rows": real}}.items():
-        table = _markdown(result) + f"\n\n{result['n_cines']} cines; {result['machine']}; {result['date']}."
-        begin, end = f"<!-- ladder {name} -->\n", f"\n<!-- end of ladder {name} -->"
+    tables = {
+        f"ladder {name}": _markdown(result)
+        + f"\n\n{result['n_cines']} cines; {result['machine']}; {result['date']}."
+        for name, result in {"phantom": ladder, "real": {**real[-1], "rows": real}}.items()
+    }
+    for name, table in tables.items():
+        begin, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
         before, rest = text.split(begin)
         text = before + begin + table + end + rest.split(end)[1]
     return text

@@ -13,7 +13,7 @@ README = (report.ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_ladders_are_those_of_figures():
-    assert report.readme_with_ladders(README) == README, "run `make figures`"
+    assert report.readme_with_tables(README) == README, "run `make figures`"
 
 
 def test_targets_and_links_exist():

@@ -21,10 +21,12 @@ ALLOWED = {
     "data": {"importers", "operators", "sampling", "phantom", "profiles"},
     "fetch": {"profiles"},
     "fingerprint": {"classical", "fourier", "metrics", "sampling"},
+    "sweep": {"classical", "data", "metrics"},
     "training": {"metrics", "profiles"},
     "widgets": {"plotting"},
     "methods": {"classical", "networks", "phantom", "unrolled", "profiles", "training"},
     "report": {"profiles"},
+    "bench": {"data", "methods", "metrics", "operators", "phantom", "profiles", "sampling", "training"},
 }
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if not path.stem.startswith("__"))
 

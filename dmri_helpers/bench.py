@@ -1,0 +1,360 @@
+"""One run on one machine: what every method gives and costs, what every measure of the training brings.
+
+Methods and ways take turns, so that a machine that slows down meanwhile slows all alike; ratios are taken within one
+run and are what to compare between machines.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from . import data, methods, metrics, phantom, training
+from .operators import ForwardModel
+from .profiles import DEMO, TrainConfig, UnrolledConfig
+from .sampling import ky_t_mask
+
+BART = ("-d0", "-w", "1", "-e", "-i", "100", "-R", "T:1024:0:0.005", "-R", "W:3:0:0.001")
+
+
+@dataclass(frozen=True)
+class Measures:
+    """How a training step is made: all False is the plain way, whole width in float32, sample by sample."""
+
+    crop: bool = False
+    """strips of 32 readout columns instead of whole cines"""
+    batched: bool = False
+    """masks drawn and cines undersampled a whole batch at a time, along ky alone"""
+    channels_last: bool = False
+    """convolutions in the layout in which they are fastest"""
+    fused: bool = False
+    """one fused AdamW step for all parameters"""
+    bfloat16: bool = False
+    """convolutions in bfloat16 where the processor computes in it natively"""
+
+
+def bart(kspace: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Reconstruct with the BART toolbox: temporal total variation and spatial wavelets, one coil.
+
+    Parameters
+    ----------
+    kspace
+        shape ``(1, t, y, x)``; magnitudes of the image of order 1
+    mask
+        shape ``(1, t, y, 1)``; BART takes the lines that are not zero for the measured ones
+
+    Returns
+    -------
+        cine, shape ``(1, t, y, x)``, complex
+
+    Raises
+    ------
+    RuntimeError
+        if BART fails; the message ends with what it printed last
+    """
+    frames, ny, nx = kspace.shape[1:]
+    measured = (kspace * mask)[0].numpy().transpose(1, 2, 0).reshape(ny, nx, *[1] * 8, frames)
+    with tempfile.TemporaryDirectory() as folder:
+        names = [str(Path(folder) / name) for name in ("kspace", "coil", "image")]
+        for name, array in zip(names, (measured, np.ones((ny, nx, *[1] * 9))), strict=False):
+            Path(f"{name}.hdr").write_text("# Dimensions\n" + " ".join(map(str, array.shape)) + "\n")
+            array.astype(np.complex64).T.tofile(f"{name}.cfl")
+        threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+        done = subprocess.run(
+            ["bart", "pics", *BART, *names], env={**os.environ, **threads}, capture_output=True, text=True
+        )
+        if done.returncode:
+            raise RuntimeError(f"bart pics failed: {' '.join(done.stderr.split())[-200:]}")
+        image = np.fromfile(f"{names[2]}.cfl", np.complex64).reshape(frames, nx, ny)
+    return torch.from_numpy(image.transpose(0, 2, 1).copy())[None]
+
+
+def reconstructions(cines: data.Cines, seed: int = 42) -> list[dict]:
+    """Quality, seconds, parameters and memory of every method; of BART too where it is installed.
+
+    Parameters
+    ----------
+    cines
+        fully sampled
+    seed
+        of the one mask: acceleration 5, 11 centre lines
+
+    Returns
+    -------
+        per method ``method``, the metrics as mean and std, ``seconds`` (median over cines), ``parameters`` and
+        ``peak_bytes`` (what torch allocates on the way; None for other programs), slowest last
+    """
+    chosen: dict[str, Callable] = {
+        name: methods.load(name) for name in [*methods.CLASSICAL, *methods.NETWORKS]
+    }
+    if shutil.which("bart"):
+        chosen["bart"] = bart
+    undersampled = data.UndersampledCines(cines, mask=ky_t_mask(cines.shape[1:], seed=seed))
+    measured: dict[str, list[dict]] = {name: [] for name in chosen}
+    with torch.no_grad(), training.native_precision():
+        kspace, mask, _ = next(undersampled.batches(1))
+        peaks = {
+            name: None if name == "bart" else training.peak_memory(lambda method=method: method(kspace, mask))
+            for name, method in chosen.items()
+        }  # and the first call, which is slower, is over
+        bar = tqdm(undersampled.batches(1), desc="methods", unit="cine", total=len(cines))
+        for kspace, mask, target in bar:
+            for name, method in chosen.items():
+                started = time.perf_counter()
+                image = method(kspace, mask)
+                seconds = time.perf_counter() - started
+                measured[name].append({**metrics.cine_metrics(image[0], target[0]), "seconds": seconds})
+    rows = [
+        {
+            "method": name,
+            **{key: value for key, value in metrics.summarise(values).items() if key != "seconds"},
+            "seconds": median(value["seconds"] for value in values),
+            "parameters": _parameters(chosen[name]),
+            "peak_bytes": peaks[name],
+        }
+        for name, values in measured.items()
+    ]
+    return sorted(rows, key=lambda row: row["seconds"])
+
+
+def throughput(cines: data.Cines, batch_size: int = 2, rounds: int = 3, steps: int = 2) -> list[dict]:
+    """Training samples per second, from the plain way to all `Measures`, one after the other.
+
+    Parameters
+    ----------
+    cines
+        to train on, at least ``batch_size``
+    batch_size
+        cines per step
+    rounds, steps
+        each way makes so many steps in each of so many rounds, after one that does not count
+
+    Returns
+    -------
+        per way ``measure`` (what it adds), ``samples_per_second``, ``ratio`` to the plain way
+    """
+    ways = {"plain": Measures()}
+    for name in Measures.__dataclass_fields__:
+        ways[name] = replace(list(ways.values())[-1], **{name: True})
+    loops = {name: _training(cines, way, batch_size) for name, way in ways.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in tqdm(range(rounds + 1), desc="training", unit="round"):
+        for name, loop in loops.items():
+            started = time.perf_counter()
+            for _ in range(steps if turn else 1):
+                next(loop)
+            if turn:
+                seconds[name].append((time.perf_counter() - started) / steps)
+    fastest = {name: batch_size / median(times) for name, times in seconds.items()}
+    return [
+        {"measure": name, "samples_per_second": rate, "ratio": rate / fastest["plain"]}
+        for name, rate in fastest.items()
+    ]
+
+
+def cascades(cines: data.Cines, numbers: Sequence[int] = range(1, 9)) -> list[dict]:
+    """Memory and time of one training step against the number of cascades, with checkpointing and without.
+
+    Parameters
+    ----------
+    cines
+        the first is trained on, a strip of it
+    numbers
+        of cascades
+
+    Returns
+    -------
+        per number and way ``cascades``, ``checkpointing``, ``peak_bytes`` (allocations that live at one time),
+        ``seconds``
+    """
+    config = DEMO.unrolled_training
+    sample = next(data.UndersampledCines(cines, training=True, crop=config.crop).batches(1))
+    rows = []
+    for number in tqdm(numbers, desc="cascades"):
+        for checkpointing in (False, True):
+            model = methods.build(replace(DEMO.unrolled, cascades=number, checkpointing=checkpointing))
+            kspace, mask, target = sample
+
+            def step(model=model, kspace=kspace, mask=mask, target=target) -> None:
+                with training.native_precision(enabled=config.mixed_precision):
+                    loss = training.LOSSES[config.loss](model(kspace, mask) - target)
+                loss.backward()
+
+            peak = training.peak_memory(step)
+            started = time.perf_counter()
+            step()
+            row = {"cascades": number, "checkpointing": checkpointing, "peak_bytes": peak}
+            rows.append(row | {"seconds": time.perf_counter() - started})
+    return rows
+
+
+def generation(n: int = 16) -> dict[str, float]:
+    """Seconds per phantom of the default size: in one process, and of ``n`` as `data.phantom_arrays` makes them."""
+    started = time.perf_counter()
+    for seed in range(2):
+        phantom.cine_phantom(seed)
+    alone = (time.perf_counter() - started) / 2
+    started = time.perf_counter()
+    data.phantom_arrays(n)
+    together = (time.perf_counter() - started) / n
+    return {"one_process": alone, "all_processes": together, "ratio": alone / together, "n": n}
+
+
+def run(cines: data.Cines, quick: bool = False) -> dict:
+    """Measure everything, with progress bars; see the functions of this module for what each part holds.
+
+    Parameters
+    ----------
+    cines
+        on which methods are compared; training is measured on the first of them
+    quick
+        fewer rounds and cascades
+
+    Returns
+    -------
+        ``methods``, ``training``, ``cascades``, ``phantom``, ``start_up``; what was measured on, machine, date
+    """
+    few = cines.subset(range(min(len(cines), 4)))
+    return {
+        "data": cines.source,
+        "n_cines": len(cines),
+        "shape": list(cines.shape[1:]),
+        "mask": {"acceleration": 5, "center_lines": 11, "seed": 42},
+        "quick": quick,
+        "training_network": asdict(DEMO.unrolled),
+        **training.machine(),
+        "methods": reconstructions(cines),
+        "training": throughput(few, min(2, len(few)), rounds=1 if quick else 3, steps=1 if quick else 2),
+        "cascades": cascades(few, (1, 2, 3) if quick else range(1, 9)),
+        "phantom": generation(4 if quick else 32),
+        "start_up": start_up(),
+    }
+
+
+def tables(result: dict) -> str:
+    """What `run` measured, as Markdown: ratios first.
+
+    Parameters
+    ----------
+    result
+        of `run`, also after a way through JSON
+
+    Returns
+    -------
+        tables of methods, training measures, cascades and the rest, and where they were measured
+    """
+    rows = {row["method"]: row for row in result["methods"]}
+    base = rows["bart" if "bart" in rows else "kt_tv"]
+    lines = [
+        f"| method | time relative to {base['method']} | s per cine | volume PSNR / dB | volume SSIM "
+        "| dynamic PSNR / dB | parameters | peak memory / MB |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for name, row in rows.items():
+        quality = [
+            f"{row[key]['mean']:.{digits}f} ± {row[key]['std']:.{digits}f}"
+            for key, digits in (("psnr_volume", 2), ("ssim_volume", 3), ("psnr_dynamic", 2))
+        ]
+        parameters = "" if row["parameters"] is None else f"{row['parameters']:,}"
+        peak = "" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 1e6:.0f}"
+        ratio = f"{row['seconds'] / base['seconds']:.3g}"
+        lines.append(
+            f"| {name} | {ratio} | {row['seconds']:.3g} | {' | '.join(quality)} | {parameters} | {peak} |"
+        )
+    lines += ["", "| training step | relative to the plain way | samples per second |", "|---|---:|---:|"]
+    for i, row in enumerate(result["training"]):
+        name = ("+ " if i else "") + row["measure"].replace("_", "-")
+        lines.append(f"| {name} | {row['ratio']:.2f} | {row['samples_per_second']:.3g} |")
+    lines += [
+        "",
+        "| cascades | memory with checkpointing / MB | without / MB | time with / without |",
+        "|---|---:|---:|---:|",
+    ]
+    for number in dict.fromkeys(row["cascades"] for row in result["cascades"]):
+        without, with_ = (
+            next(r for r in result["cascades"] if r["cascades"] == number and r["checkpointing"] is kept)
+            for kept in (False, True)
+        )
+        lines.append(
+            f"| {number} | {with_['peak_bytes'] / 1e6:.1f} | {without['peak_bytes'] / 1e6:.1f} "
+            f"| {with_['seconds'] / without['seconds']:.2f} |"
+        )
+    made, started = result["phantom"], result["start_up"]
+    lines += [
+        "",
+        f"A phantom takes {made['one_process']:.2f} s in one process, {made['all_processes']:.2f} s in all of them.",
+        "Start-up: " + ", ".join(f"`{name}` {seconds:.2f} s" for name, seconds in started.items()) + ".",
+        "",
+        f"{result['n_cines']} cines of {result['data']}, {'x'.join(map(str, result['shape']))}; {result['machine']}; "
+        f"{result['versions']}; {result['date']}{'; quick' if result['quick'] else ''}.",
+    ]
+    return "\n".join(lines)
+
+
+def start_up() -> dict[str, float]:
+    """Seconds of a fresh interpreter for torch alone, for all that notebooks import, and for ``dmri --help``."""
+    commands = {
+        "import torch": ["-c", "import torch"],
+        "import dmri_helpers": ["-c", "from dmri_helpers import data, methods, plotting, training, widgets"],
+        "dmri --help": ["-m", "dmri_helpers", "--help"],
+    }
+    times: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(3):
+        for name, arguments in commands.items():
+            started = time.perf_counter()
+            subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+            times[name].append(time.perf_counter() - started)
+    return {name: min(values) for name, values in times.items()}
+
+
+def _parameters(method: Callable) -> int | None:
+    return sum(p.numel() for p in method.parameters()) if isinstance(method, torch.nn.Module) else None
+
+
+def _training(cines: data.Cines, way: Measures, batch_size: int) -> Iterator[None]:
+    """Training steps of the demo cascade, one with every ``next``."""
+    config: TrainConfig = DEMO.unrolled_training
+    network: UnrolledConfig = DEMO.unrolled
+    model = methods.build(network)
+    if not way.channels_last:
+        model.to(memory_format=torch.contiguous_format)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, fused=way.fused or None)
+    samples = data.UndersampledCines(cines, training=True, crop=config.crop if way.crop else None)
+    epoch = 0
+    while True:
+        epoch += 1
+        samples.set_epoch(epoch)
+        for batch in samples.batches(batch_size) if way.batched else _one_by_one(samples, batch_size):
+            kspace, mask, target = batch
+            if len(target) < batch_size:
+                continue
+            optimizer.zero_grad()
+            with training.native_precision(enabled=way.bfloat16):
+                loss = training.LOSSES[config.loss](model(kspace, mask) - target)
+            loss.backward()
+            optimizer.step()
+            loss.item()
+            yield
+
+
+def _one_by_one(samples: data.UndersampledCines, batch_size: int) -> Iterator[tuple[torch.Tensor, ...]]:
+    """The plain way to a batch: a mask and a 2-D FFT for every sample, then all stacked."""
+    for start in range(0, len(samples), batch_size):
+        batch = []
+        for i in range(start, min(start + batch_size, len(samples))):
+            cine = samples.cines[i].to(torch.complex64)
+            first = int(torch.randint(cine.shape[-1] - samples.width + 1, ()))
+            target = cine.narrow(-1, first, samples.width)
+            mask = ky_t_mask(target.shape, samples.acceleration, samples.center_lines, samples.density)
+            batch.append((ForwardModel(mask)(target[None])[0], mask[0], target))
+        yield tuple(torch.stack(parts) for parts in zip(*batch, strict=True))

@@ -1,0 +1,64 @@
+"""The bench measures what it says, in a form that its table and its figure can show."""
+
+import json
+import shutil
+
+import matplotlib.pyplot as plt
+import pytest
+import torch
+
+from dmri_helpers import bench, data, methods, plotting, training
+from dmri_helpers.profiles import TINY
+from dmri_helpers.sampling import ky_t_mask
+
+
+@pytest.fixture(scope="module")
+def cines():
+    return data.open_cine("phantom", n=4, shape=TINY.shape)
+
+
+def test_every_way_of_training_makes_the_same_kind_of_step(cines):
+    rows = bench.throughput(cines, batch_size=2, rounds=1, steps=1)
+    assert [row["measure"] for row in rows] == ["plain", *bench.Measures.__dataclass_fields__]
+    assert rows[0]["ratio"] == 1 and all(row["samples_per_second"] > 0 for row in rows)
+
+
+def test_the_plain_way_undersamples_as_ours_does(cines):
+    samples = data.UndersampledCines(cines, training=True, crop=16)
+    plain, ours = (next(batches) for batches in (bench._one_by_one(samples, 2), samples.batches(2)))
+    for kspace, mask, target in (plain, ours):
+        assert kspace.shape == target.shape == (2, *TINY.shape[:2], 16)
+        assert (mask.sum(2) == TINY.shape[1] // 5).all()
+        torch.testing.assert_close(kspace, bench.ForwardModel(mask)(target))
+
+
+def test_checkpointing_keeps_memory_from_growing(cines):
+    rows = bench.cascades(cines, (1, 4))
+    peak = {(row["cascades"], row["checkpointing"]): row["peak_bytes"] for row in rows}
+    assert peak[4, False] > 2 * peak[1, False]
+    assert peak[4, True] < 1.3 * peak[1, True]
+
+
+def test_numbers_survive_json_and_make_a_table_and_a_figure(cines, monkeypatch):
+    monkeypatch.setattr(methods, "NETWORKS", {})
+    monkeypatch.setattr(
+        bench, "generation", lambda n: {"one_process": 1.0, "all_processes": 0.5, "ratio": 2.0, "n": n}
+    )
+    result = json.loads(json.dumps(bench.run(cines, quick=True)))
+    table = bench.tables(result)
+    for row in result["methods"]:
+        assert f"| {row['method']} |" in table
+    assert training.machine()["machine"] in table and "quick" in table
+    figure = plotting.benchmark(result)
+    shown = {text.get_text() for text in figure.axes[0].texts}
+    assert {plotting.NAMES.get(row["method"], row["method"]) for row in result["methods"]} == shown
+    plt.close(figure)
+
+
+@pytest.mark.skipif(shutil.which("bart") is None, reason="BART is not installed")
+def test_bart_gets_our_data_the_right_way_round(cines):
+    m = cines.tensor()[:1].to(torch.complex64)
+    mask = ky_t_mask(m.shape, acceleration=2, seed=0)
+    A = bench.ForwardModel(mask)
+    error = (bench.bart(A(m), mask) - m).norm()
+    assert error < 0.5 * (methods.load("zero_filled")(A(m), mask) - m).norm()
