@@ -146,19 +146,20 @@ class ResNet3D(nn.Module):
         super().__init__()
         self.first = _Conv3d(2, features)
         self.blocks = nn.ModuleList(
-            nn.Sequential(_Conv3d(features, features), nn.LeakyReLU(0.1), _Conv3d(features, features))
+            nn.Sequential(
+                _Conv3d(features, features), nn.LeakyReLU(0.1, inplace=True), _Conv3d(features, features)
+            )
             for _ in range(blocks)
         )
         self.last = nn.Conv3d(features, 2, 1)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
-        self.to(memory_format=torch.channels_last_3d)  # the layout in which these convolutions are fastest
 
     def forward(self, cine: torch.Tensor) -> torch.Tensor:
         """Add a learnt residual to a complex cine ``(b, t, y, x)``."""
-        features = functional.leaky_relu(self.first(_to_channels(cine)), 0.1)
+        features = functional.leaky_relu_(self.first(_to_channels(cine)), 0.1)
         for block in self.blocks:
-            features = functional.leaky_relu(features + block(features), 0.1)
+            features = functional.leaky_relu_(block(features).add_(features), 0.1)
         return cine + _to_complex(self.last(features))
 
 
@@ -263,12 +264,32 @@ class _Conv3d(nn.Conv3d):
         super().__init__(in_channels, out_channels, 3, padding=(0, 1, 1))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return super().forward(torch.cat([features[:, :, -1:], features, features[:, :, :1]], 2))
+        if self.in_channels > 4:
+            return super().forward(_Cyclic.apply(features))
+        # so few channels leave a processor's registers empty: a frame's neighbours fill them, as more channels
+        stacked = torch.cat([features.roll(1, 2), features, features.roll(-1, 2)], 1)
+        weight = self.weight.transpose(1, 2).flatten(1, 2)[:, :, None]
+        return functional.conv3d(stacked, weight, self.bias, padding=(0, 1, 1))
+
+
+class _Cyclic(torch.autograd.Function):
+    """The last frame before the first, the first after the last. Autograd alone would add up three padded copies."""
+
+    @staticmethod
+    def forward(ctx, features: torch.Tensor) -> torch.Tensor:
+        return torch.cat([features[:, :, -1:], features, features[:, :, :1]], 2)
+
+    @staticmethod
+    def backward(ctx, grad: torch.Tensor) -> torch.Tensor:
+        inner = grad[:, :, 1:-1].clone()
+        inner[:, :, 0] += grad[:, :, -1]
+        inner[:, :, -1] += grad[:, :, 0]
+        return inner
 
 
 def _to_channels(cine: torch.Tensor) -> torch.Tensor:
-    return torch.stack([cine.real, cine.imag], 1)
+    return torch.view_as_real(cine).movedim(-1, 1)  # channels last: no copy, and what convolutions are fastest in
 
 
 def _to_complex(channels: torch.Tensor) -> torch.Tensor:
-    return torch.complex(*channels.float().unbind(1))
+    return torch.view_as_complex(channels.float().movedim(1, -1).contiguous())

@@ -66,20 +66,34 @@ class TrainConfig:
     """decoupled weight decay of AdamW"""
     schedule: Literal["cosine", "constant"] = "cosine"
     """cosine: linear warm-up over the first twentieth, then a cosine to zero"""
-    loss: Literal["l1", "l2"] = "l2"
-    """mean absolute or mean squared error of the complex image"""
+    loss: Literal["l1", "l2", "charbonnier"] = "l2"
+    """mean absolute or mean squared error of the complex image; charbonnier: between them, smooth at zero"""
     crop: int = 0
     """train on so many readout columns of each cine (exact: columns are independent); 0 for all"""
     acceleration: float = 5
     """phase-encode lines over sampled lines"""
     center_lines: int = 11
     """fully sampled lines in the middle of k-space"""
-    density: Literal["quadratic", "gaussian"] = "quadratic"
-    """how the other lines are drawn"""
+    density: Literal["quadratic", "gaussian", "mixed"] = "quadratic"
+    """how the other lines are drawn; mixed: one way or the other for every cine"""
     mixed_precision: bool = True
     """bfloat16 where the device computes in it natively"""
     seed: int = 0
     """of weights, split, shuffling and masks"""
+    ema: float = 0.0
+    """decay of an exponential moving average of the weights, such as 0.99, over about 1 / (1 - ema) steps: it is
+    validated and kept instead of them; 0: none"""
+    clip: float = 0.0
+    """shorten gradients to at most this norm; 0: as they are"""
+    acceleration_to: float = 0.0
+    """draw every cine's acceleration between acceleration and this; 0: all have the same"""
+    noise: float = 0.0
+    """largest standard deviation of the noise on the measured lines (images reach 1), drawn for every cine from 0 to
+    this; the target stays clean; 0: none"""
+    augment: bool = False
+    """images upside down or mirrored, time shifted or backwards, drawn for every cine"""
+    phase: float = 0.0
+    """standard deviation (radians) of the coefficients of a smooth phase, drawn for every cine; 0: none"""
 
 
 @dataclass(frozen=True)

@@ -40,9 +40,9 @@ def line_density(n_lines: int, density: str = "quadratic") -> torch.Tensor:
 
 def ky_t_mask(
     shape: Sequence[int],
-    acceleration: float = 5,
+    acceleration: float | torch.Tensor = 5,
     center_lines: int = 11,
-    density: str = "quadratic",
+    density: str | torch.Tensor = "quadratic",
     *,
     seed: int | None = None,
     generator: torch.Generator | None = None,
@@ -60,17 +60,17 @@ def ky_t_mask(
     shape
         of the cines, ``(b, t, y, x)`` or ``(t, y, x)``; ``y`` is the phase-encode direction
     acceleration
-        number of lines over number of measured lines, at least 1
+        number of lines over number of measured lines, at least 1; one for all, or one per cine, shape ``(b,)``
     center_lines
         fully sampled lines in the middle of k-space
     density
-        see `line_density`
+        see `line_density`; or weights of your own, shape ``(n_lines,)`` or per cine ``(b, n_lines)``
     seed
         the same seed gives the same mask on every machine (drawn on the CPU)
     generator
         instead of a seed: draws on the generator's device
     device
-        where the mask goes; by default where it was drawn
+        where the mask is made; by default where it was drawn
 
     Returns
     -------
@@ -88,7 +88,10 @@ def ky_t_mask(
     if len(shape) not in (3, 4) or min(shape) < 1:
         raise ValueError(f"expected the shape (t, y, x) or (b, t, y, x) of cines, found {tuple(shape)}")
     b, t, n_lines, _ = (1, *shape) if len(shape) == 3 else shape
-    lines_per_frame = _lines_per_frame(n_lines, acceleration, center_lines)
+    accelerations = torch.as_tensor(acceleration, dtype=torch.float64).expand(b)
+    lowest, highest = (extreme.item() for extreme in accelerations.aminmax())
+    _lines_per_frame(n_lines, highest, center_lines)
+    most = _lines_per_frame(n_lines, lowest, center_lines)
     if seed is not None and generator is not None:
         raise ValueError("give a seed or a generator, not both")
     if generator is None:
@@ -97,13 +100,14 @@ def ky_t_mask(
 
     first = n_lines // 2 - center_lines // 2
     uniform = torch.rand(b, t, n_lines, dtype=torch.float64, generator=generator, device=generator.device)
-    keys = -uniform.clamp(min=1e-300).log() / line_density(n_lines, density).clamp(min=1e-12).to(
-        uniform.device
-    )
+    device = uniform.device if device is None else torch.device(device)
+    weights = line_density(n_lines, density) if isinstance(density, str) else density.reshape(-1, 1, n_lines)
+    keys = -uniform.to(device).clamp(min=1e-300).log() / weights.clamp(min=1e-12).to(device)
     keys[..., first : first + center_lines] = -1.0
-    chosen = keys.topk(lines_per_frame, dim=-1, largest=False).indices
-    mask = torch.zeros(b, t, n_lines, dtype=torch.bool, device=uniform.device).scatter_(-1, chosen, True)
-    return mask[..., None].to(device or uniform.device)
+    chosen = keys.topk(most, dim=-1, largest=False).indices
+    lines_per_frame = (n_lines // accelerations).to(device)[:, None, None]
+    wanted = (torch.arange(most, device=device) < lines_per_frame).expand_as(chosen)
+    return torch.zeros_like(keys, dtype=torch.bool).scatter_(-1, chosen, wanted)[..., None]
 
 
 def achieved_acceleration(mask: torch.Tensor) -> float:

@@ -1,5 +1,6 @@
 """Cines: opened, checked, split, undersampled."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -527,6 +528,100 @@ def test_impossible_masks():
         UndersampledCines(random_cines(), **SMALL, crop=-1)
     with pytest.raises(ValueError, match="does not fit"):
         UndersampledCines(random_cines(), mask=ky_t_mask((4, 16, 20), 3, 3))[0]
+
+
+ALL = dict(acceleration_to=6, density="mixed", noise=0.1, augment=True, phase=0.5)
+
+
+def test_options_are_drawn_per_sample_and_change_nothing_else():
+    cines = random_cines()
+    plain = UndersampledCines(cines, **SMALL, training=True, crop=6)
+    every = UndersampledCines(cines, **SMALL, training=True, crop=6, **ALL)
+    for epoch in (1, 2):
+        plain.set_epoch(epoch)
+        every.set_epoch(epoch)
+        assert torch.equal(plain._order, every._order) and torch.equal(plain._start, every._start)
+        lines = torch.stack([mask.sum(1).unique() for _, mask, _ in every])
+        assert lines.shape == (7, 1) and len(lines.unique()) > 1 and lines.min() >= 4 and lines.max() <= 8
+        samples = list(every)
+        for size in (1, 3, 7):  # the same in whatever batch, and in whatever share of it
+            shared = [list(every.batches(size, share=(part, 2))) for part in (0, 1)]
+            for (first, second), whole in zip(zip(*shared, strict=True), every.batches(size), strict=True):
+                for a, b, c in zip(first, second, whole, strict=True):
+                    torch.testing.assert_close(torch.cat([a, b])[: len(c)], c)
+            in_order = zip(*(samples[i] for i in every._order), strict=True)
+            for batches, column in zip(zip(*every.batches(size), strict=True), in_order, strict=True):
+                torch.testing.assert_close(torch.cat(batches), torch.stack(column))
+    assert not torch.equal(samples[0][2], plain[0][2])
+    still = UndersampledCines(cines, **SMALL, **ALL)
+    first = [still[i] for i in range(7)]
+    still.set_epoch(3)
+    for i in range(
+        7
+    ):  # validation: every cine with its own noise and mask, always the same; the image as it is
+        assert all(torch.equal(a, b) for a, b in zip(first[i], still[i], strict=True))
+        assert torch.equal(still[i][2], cines[i].to(torch.complex64))
+
+
+def test_augmentation_moves_pixels_and_nothing_else():
+    cines = random_cines(60, (3, 5, 4))
+    seen = set()
+    dataset = UndersampledCines(cines, 1, 0, training=True, augment=True)
+    for i, (kspace, _, target) in enumerate(dataset):
+        cine, found = cines[i].to(torch.complex64), []
+        for flips in itertools.product([0, 1], repeat=3):
+            moved = cine.flip([axis for axis in range(3) if flips[axis]])
+            found += [(*flips, shift) for shift in range(3) if torch.equal(moved.roll(shift, 0), target)]
+        assert len(found) == 1
+        seen.add(found[0])
+        torch.testing.assert_close(kspace, fft2c(target))
+    assert len(seen) > 18  # of 24
+
+
+def test_phase_is_smooth_and_leaves_magnitudes():
+    cines = random_cines(20, (2, 64, 48))
+    whole = UndersampledCines(cines, 1, 0, training=True, phase=0.5)
+    strips = UndersampledCines(cines, 1, 0, training=True, phase=0.5, crop=16)
+    for i in range(20):
+        target, start = whole[i][2], int(strips._start[i])
+        torch.testing.assert_close(target.abs(), cines[i])
+        torch.testing.assert_close(
+            strips[i][2], target[..., start : start + 16]
+        )  # the strip is of that image
+        phase = (target / cines[i]).angle()
+        torch.testing.assert_close(phase[0], phase[1], atol=1e-4, rtol=0)
+        third = torch.diff(torch.diff(torch.diff(torch.exp(1j * phase[0].double()), dim=0), dim=0), dim=0)
+        assert third.abs().max() < 0.01
+    assert whole._phase.std() == pytest.approx(0.5, rel=0.2)
+
+
+def test_noise_is_white_on_measured_lines_and_the_target_is_clean():
+    cines = random_cines(40, (4, 48, 32))
+    clean, noisy = (UndersampledCines(cines, 3, 5, noise=noise) for noise in (0, 0.2))
+    levels = []
+    for (kspace, mask, target), (measured, same, still) in zip(clean, noisy, strict=True):
+        assert torch.equal(mask, same) and torch.equal(target, still)
+        noise = (measured - kspace)[mask.expand_as(kspace)]
+        assert not measured[~mask.expand_as(kspace)].any()
+        levels.append(noise.abs().square().mean().sqrt().item())
+        assert abs(noise.mean()) < 5 * levels[-1] / len(noise) ** 0.5
+        assert noise.real.std() == pytest.approx(noise.imag.std().item(), rel=0.15)
+    torch.testing.assert_close(torch.tensor(levels), noisy._noise.float(), rtol=0.1, atol=1e-3)
+    assert 0 < min(levels) < 0.03 and 0.17 < max(levels) < 0.21
+    numbers = data._complex_normal(torch.tensor([1, 2, 3]), (3, 50_000))
+    correlations = torch.corrcoef(torch.cat([numbers.real, numbers.imag, numbers.real.roll(1, 1)]))
+    assert (correlations - torch.eye(9)).abs().max() < 0.02
+    kurtosis = numbers.real.pow(4).mean() / numbers.real.square().mean() ** 2
+    assert kurtosis == pytest.approx(3, abs=0.1) and numbers.abs().square().mean() == pytest.approx(
+        1, abs=0.02
+    )
+
+
+def test_impossible_ranges():
+    with pytest.raises(ValueError, match="from 3 to 2: the second is the larger"):
+        UndersampledCines(random_cines(), **SMALL, acceleration_to=2)
+    with pytest.raises(ValueError, match="3 centre lines do not fit: acceleration 9"):
+        UndersampledCines(random_cines(), **SMALL, acceleration_to=9)
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from dmri_helpers import networks
 from dmri_helpers.classical import temporal_mean, view_sharing, zero_filled
 from dmri_helpers.fourier import fftc_y, ifft2c
 from dmri_helpers.networks import AttentionUNet, DualUNet, ResNet3D, StandAlone
@@ -76,6 +77,26 @@ def test_resnet_sees_time():
     assert moved.tolist() == [True] * 6 + [False, True]  # three convolutions reach three frames, cyclically
     rolled = network(cine.roll(3, 1))
     torch.testing.assert_close(rolled, network(cine).roll(3, 1), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("t", [1, 2, 5])
+@pytest.mark.parametrize("features", [2, 16])
+def test_the_fast_convolution_is_the_plain_one(features, t):
+    """Neighbouring frames as channels, padding with a gradient of its own: same image, same gradients."""
+    torch.manual_seed(0)
+    fast = networks._Conv3d(features, 3)
+    plain = torch.nn.Conv3d(features, 3, 3, padding=(0, 1, 1))
+    plain.load_state_dict(fast.state_dict())
+    x = torch.randn(2, features, t, 9, 6)
+    results = []
+    for conv, pad in ((fast, False), (plain, True)):
+        image = x.clone().requires_grad_()
+        padded = torch.cat([image[:, :, -1:], image, image[:, :, :1]], 2) if pad else image
+        out = conv(padded)
+        out.square().sum().backward()
+        results.append((out, image.grad, conv.weight.grad, conv.bias.grad))
+    for mine, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("masks", [1, 2])

@@ -66,6 +66,18 @@ def test_lines_follow_the_density(density):
     torch.testing.assert_close(one.double().mean((0, 1))[:, 0], weights / weights.sum(), atol=3e-3, rtol=0)
 
 
+def test_every_cine_its_own_acceleration_and_density():
+    accelerations = torch.tensor([1.5, 8, 3])
+    weights = torch.stack([line_density(96, name) for name in ("gaussian", "quadratic", "gaussian")])
+    mask = ky_t_mask((3, 20, 96, 1), accelerations, 4, weights, seed=0)
+    assert mask.sum(2)[..., 0].unique(dim=1).flatten().tolist() == [64, 12, 32] and mask[:, :, 46:50].all()
+    alone = ky_t_mask((3, 20, 96, 1), 8, 4, "quadratic", seed=0)
+    assert torch.equal(alone[1], mask[1]) and not torch.equal(alone[2], mask[2])
+    for impossible in (0.5, 30, math.nan):
+        with pytest.raises(ValueError, match=f"acceleration {impossible:g}"):
+            ky_t_mask((2, 20, 96, 1), torch.tensor([2, impossible]), 4)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

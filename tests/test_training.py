@@ -1,13 +1,15 @@
 """fit, resume, run folders, loading by name: what a run promises."""
 
 import json
+import subprocess
 from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from dmri_helpers import data, methods, metrics, profiles, training
+from dmri_helpers import data, methods, metrics, networks, profiles, training
+from dmri_helpers.fourier import fft2c
 from dmri_helpers.profiles import TINY, DualUNetConfig, TrainConfig, UnrolledConfig
 
 SHAPE = (6, 32, 24)
@@ -65,10 +67,10 @@ def test_same_seed_same_weights_and_resume_is_exact(cines, tmp_path, monkeypatch
     broken, (train, validation) = methods.build(NETWORK, 0), sets(cines)
     draw = train.set_epoch
 
-    def killed(epoch):
+    def killed(epoch, device):
         if epoch == 3:
             raise KeyboardInterrupt
-        draw(epoch)
+        draw(epoch, device)
 
     monkeypatch.setattr(train, "set_epoch", killed)
     with pytest.raises(KeyboardInterrupt):
@@ -90,6 +92,164 @@ def test_a_run_is_never_overwritten_or_mixed(cines, tmp_path):
     (tmp_path / "checkpoint.pt").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="checkpoint.pt.*no readable checkpoint"):
         training.fit(methods.build(NETWORK), *sets(cines), CONFIG, tmp_path, resume=True)
+
+
+@pytest.fixture
+def before_the_options():
+    """What a run of before wrote: the configuration without the options that came later."""
+
+    def forget(path):
+        run = json.loads(path.read_text())
+        for name in ("ema", "clip", "acceleration_to", "noise", "augment", "phase"):
+            del run["training"][name]
+        path.write_text(json.dumps(run))
+        return json.dumps({name: run[name] for name in ("network", "data", "training")})
+
+    return forget
+
+
+def test_a_run_of_before_an_option_is_found_and_goes_on(cines, tmp_path, before_the_options):
+    model, _, folder = methods.trained("run", NETWORK, CONFIG, *sets(cines), tmp_path)
+    old = folder.rename(tmp_path / "run-01234567")  # whatever its name was made of
+    config = before_the_options(old / "config.json")
+    before = (old / "checkpoint.pt").stat().st_mtime_ns
+    found, log, same = methods.trained("run", NETWORK, CONFIG, *sets(cines), tmp_path)
+    assert same == old and len(log) == 4 and torch.equal(weights(found), weights(model))
+    assert (old / "checkpoint.pt").stat().st_mtime_ns == before, "trained again"
+    for other in (replace(CONFIG, ema=0.5), replace(CONFIG, epochs=4)):
+        assert not methods._is_run_of(old, NETWORK, other, json.loads(config)["data"])
+    assert methods._is_run_of(old, NETWORK, CONFIG, json.loads(config)["data"])
+
+    state = torch.load(old / "checkpoint.pt", weights_only=True)
+    torch.save(state | {"config": config}, old / "checkpoint.pt")
+    description = {name: json.loads(config)[name] for name in ("network", "data")}
+    resumed = methods.build(NETWORK, 5)
+    training.fit(resumed, *sets(cines), CONFIG, old, description=description, resume=True)
+    assert torch.equal(weights(resumed), weights(model))
+
+
+@pytest.mark.parametrize("name", ["dual_unet", "unrolled", "cascades_3", "ablation_l1"])
+def test_shipped_runs_are_found_by_what_was_trained(name):
+    """Whatever options training has by now: a configuration of before means their defaults."""
+    run = json.loads((methods.WEIGHTS / name / "config.json").read_text())
+    network, config = methods.network_config(run["network"]), TrainConfig(**run["training"])
+    assert methods._is_run_of(methods.WEIGHTS / name, network, config, run["data"])
+    assert not methods._is_run_of(methods.WEIGHTS / name, network, replace(config, clip=1), run["data"])
+    assert (config.ema, config.clip, config.noise, config.augment) == (0, 0, 0, False)
+
+
+def test_average_is_validated_and_kept(cines, tmp_path):
+    config = replace(CONFIG, ema=0.8, schedule="constant")
+    model, (train, validation) = methods.build(NETWORK), sets(cines)
+    log = training.fit(model, train, validation, config, tmp_path)
+
+    twin, average = methods.build(NETWORK), None
+    optimizer = torch.optim.AdamW(
+        twin.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
+    for epoch in (1, 2, 3):
+        train.set_epoch(epoch)
+        for batch in train.batches(config.batch_size):
+            training.step(twin, optimizer, batch, config)
+            average = weights(twin) if average is None else 0.8 * average + 0.2 * weights(twin)
+    state = load_file(tmp_path / "last.safetensors")
+    last = torch.cat([state[name].flatten() for name, _ in twin.named_parameters()])
+    torch.testing.assert_close(last, average, atol=1e-5, rtol=1e-4)
+    assert (weights(twin) - average).abs().max() > 1e-3
+    model.load_state_dict(state)  # the last row of the log is what these weights give
+    psnr = [
+        metrics.cine_metrics(model(kspace, mask)[0].detach(), target[0])["psnr"]
+        for kspace, mask, target in validation.batches(1)
+    ]
+    assert sum(psnr) / len(psnr) == pytest.approx(log[-1]["val_psnr"], abs=0.02)
+
+
+def test_gradients_are_clipped(cines):
+    kspace, mask, target = next(sets(cines)[0].batches(2))
+    norms = []
+    for clip in (0, 1e-3):
+        model = methods.build(NETWORK)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0)
+        training.step(model, optimizer, (kspace, mask, target), replace(CONFIG, clip=clip))
+        norms.append(torch.cat([p.grad.flatten() for p in model.parameters()]).norm().item())
+    assert norms[0] > 2e-3 and norms[1] == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_losses():
+    error = torch.tensor([3 + 4j, 0])
+    found = {name: loss(error).item() for name, loss in training.LOSSES.items()}
+    assert found == pytest.approx({"l1": 2.5, "l2": 12.5, "charbonnier": 2.5005}, rel=1e-5)
+
+
+def test_the_fast_step_is_the_plain_one(cines, monkeypatch):
+    """Plain: masks and transforms sample by sample, padded copies, contiguous, AdamW tensor by tensor."""
+
+    def convolved(self, x):
+        return torch.nn.Conv3d.forward(self, torch.cat([x[:, :, -1:], x, x[:, :, :1]], 2).contiguous())
+
+    config = replace(CONFIG, mixed_precision=False)
+    fast, (train, _) = methods.build(NETWORK), sets(cines)
+    plain = methods.build(NETWORK).to(memory_format=torch.contiguous_format)
+    options = dict(lr=1e-2, weight_decay=1e-4)
+    fused = torch.optim.AdamW(fast.parameters(), **options, fused=True)
+    single = torch.optim.AdamW(plain.parameters(), **options, foreach=False)
+    for epoch in (1, 2):
+        train.set_epoch(epoch)
+        losses = [training.step(fast, fused, batch, config).item() for batch in train.batches(2)]
+        for indices, loss in zip(train._order.split(2), losses, strict=True):
+            samples = []
+            for i in indices.tolist():
+                mask, start = train._masks[i], int(train._start[i])
+                target = train.cines[i].to(torch.complex64)[..., start : start + 12].contiguous()
+                samples.append((fft2c(target) * mask, mask, target))
+            kspace, mask, target = (torch.stack(parts) for parts in zip(*samples, strict=True))
+            single.zero_grad(set_to_none=False)
+            with monkeypatch.context() as plainly:
+                plainly.setattr(networks._Conv3d, "forward", convolved)
+                error = (plain(kspace, mask) - target).abs().mean()
+                error.backward()
+            single.step()
+            assert error.item() == pytest.approx(loss, rel=1e-5)
+    torch.testing.assert_close(fast(kspace, mask), plain(kspace, mask), atol=1e-4, rtol=0)  # images reach 1
+    assert (plain(kspace, mask) - plain.start(kspace, mask)).abs().max() > 0.01
+
+
+def test_slices_are_the_whole_run(cines, tmp_path):
+    """Stopped after every epoch by the clock, and each time gone on: nothing but the seconds differ."""
+    config = replace(CONFIG, ema=0.9)
+    whole, log = methods.build(NETWORK), []
+    training.fit(whole, *sets(cines), config, tmp_path / "whole")
+    for seed in (0, 5, 6):
+        assert len(log) == {0: 0, 5: 2, 6: 3}[seed]
+        sliced = methods.build(NETWORK, seed)
+        log = training.fit(sliced, *sets(cines), config, tmp_path / "sliced", resume=True, max_minutes=1e-9)
+    assert len(log) == 4 and torch.equal(weights(sliced), weights(whole))
+    log = training.fit(methods.build(NETWORK), *sets(cines), config, max_minutes=60)
+    assert log[-1]["epoch"] == 3
+
+
+def test_the_commit_is_that_of_the_checkout(tmp_path, monkeypatch):
+    def git(*words):
+        mine = ["-c", "user.name=a", "-c", "user.email=b", "-c", "commit.gpgsign=false"]
+        done = subprocess.run(
+            ["git", "-C", tmp_path, *mine, *words], capture_output=True, check=True, text=True
+        )
+        return done.stdout.strip()
+
+    file = tmp_path / "training.py"
+    monkeypatch.setattr(training, "__file__", str(file))
+    assert training.commit() == {}  # no file, no checkout
+    git("init", "--quiet")
+    file.write_text("1")
+    assert training.commit() == {}  # somebody else's checkout, in which the package merely lies
+    git("add", "training.py")
+    git("commit", "--quiet", "--message", "one")
+    head = git("rev-parse", "HEAD")
+    assert training.commit() == {"commit": head}
+    file.write_text("2")
+    assert training.commit() == {"commit": head + "-dirty"}
+    monkeypatch.setenv("PATH", "")
+    assert training.commit() == {}  # no git
 
 
 def test_a_run_that_diverges_says_so(cines):
@@ -143,7 +303,9 @@ def test_shipped_weights_load_and_beat_their_start(name):
     assert mine > training.evaluate(model.start, sample)[0]["psnr"] + 1
     kspace, mask, target = next(sample.batches(1))
     with torch.no_grad():  # in float32; evaluate rounds the residual where the device has bfloat16
-        assert metrics.cine_metrics(model(kspace, mask)[0], target[0])["psnr"] == pytest.approx(mine, abs=0.05)
+        assert metrics.cine_metrics(model(kspace, mask)[0], target[0])["psnr"] == pytest.approx(
+            mine, abs=0.05
+        )
 
 
 def test_profiles(monkeypatch):
@@ -180,3 +342,22 @@ def test_checkpointing_holds_memory_nearly_constant():
             step = lambda: model(kspace, mask).abs().sum().backward()  # noqa: E731, B023
             peaks[checkpointing, cascades] = training.peak_memory(step)
     assert peaks[True, 6] - peaks[True, 2] < 0.2 * (peaks[False, 6] - peaks[False, 2])
+
+
+@pytest.mark.parametrize("checkpointing", [True, False])
+def test_with_checkpointing_a_cascade_costs_under_a_tenth(checkpointing):
+    kspace = torch.randn(1, 8, 48, 32, dtype=torch.complex64)
+    mask = torch.rand(1, 8, 48, 1) < 0.3
+    peaks = []
+    for cascades in range(1, 9):
+        model = methods.build(UnrolledConfig(cascades, checkpointing=checkpointing)).train()
+
+        def step(model=model):
+            with training.native_precision():
+                loss = (model(kspace * mask, mask) - kspace).abs().mean()
+            loss.backward()
+
+        training.peak_memory(step) if cascades == 1 else None
+        peaks.append(training.peak_memory(step))
+    growth = max(after / before for before, after in zip(peaks[:-1], peaks[1:], strict=True)) - 1
+    assert growth < 0.1 if checkpointing else growth > 0.15

@@ -1,0 +1,105 @@
+"""Two processes on one machine: the run of one process with the doubled batch, one log, one checkpoint."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dmri_helpers import cli, data, training
+
+pytest.importorskip("accelerate", reason="accelerate is not installed: [cluster]")
+ROOT = Path(__file__).resolve().parents[1]
+TORCHRUN = "-m torch.distributed.run --standalone --nproc-per-node 2 -m dmri_helpers".split()
+OPTIONS = """train --data cines.npz --split 7 3 1 --model unrolled --cascades 1 --features 3 --epochs 4
+    --learning-rate 1e-2 --crop 12 --acceleration 3 --center-lines 3 --ema 0.8 --clip 1e-2 --noise 0.01 --augment
+    --density mixed --acceleration-to 5 --no-mixed-precision --device cpu""".split()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("distributed")
+    array = np.random.default_rng(0).random((11, 4, 24, 20))  # float64: said in a note
+    np.savez(folder / "cines.npz", dataset=array)
+    return folder
+
+
+def run(folder: Path, *argv: str) -> subprocess.CompletedProcess:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "DMRI_PROFILE": "tiny"}
+    return subprocess.run(
+        [sys.executable, *argv], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_two_processes_are_one_with_the_doubled_batch(folder, monkeypatch):
+    """7 training cines: a step with 2 and 1; 3 for validation: a round with 1 and none."""
+    monkeypatch.chdir(folder)
+    assert cli.main([*OPTIONS, "--out", "one", "--batch-size", "4"]) == 0
+    two = run(folder, *TORCHRUN, *OPTIONS, "--out", "two", "--batch-size", "2", "--max-minutes", "1e-9")
+    assert two.returncode == 0, two.stderr
+    assert "stopped after epoch 1 of 4\n" in two.stdout and two.stdout.count("go on with: torchrun ") == 1
+    assert two.stderr.count("dmri: note:") == two.stderr.count("0/4 [00:00<?, ?epoch/s]") == 1
+    assert "Warning" not in two.stderr
+    two = run(folder, *TORCHRUN, *OPTIONS, "--out", "two", "--batch-size", "2", "--resume")
+    assert two.returncode == 0 and two.stdout.count("| unrolled |") == 1, two.stderr
+    logs = [training.read_log(folder / name / "log.csv") for name in ("one", "two")]
+    assert len(logs[0]) == 5
+    for a, b in zip(*logs, strict=True):
+        assert {**a, "seconds": 0} == pytest.approx({**b, "seconds": 0}, nan_ok=True, rel=1e-5)
+    files = [sorted(path.name for path in (folder / name).iterdir()) for name in ("one", "two")]
+    assert files[0] == files[1] and files[0].count("checkpoint.pt") == 1
+    tables = [(folder / name / "output.txt").read_text().count("Epoch ") for name in ("one", "two")]
+    assert tables == [5, 5]
+    assert json.loads((folder / "two" / "config.json").read_text())["training"]["batch_size"] == 2
+
+
+def test_bad_input_is_said_once(folder):
+    done = run(folder, *TORCHRUN, *OPTIONS, "--out", "new", "--data", "absent.npz")
+    assert done.returncode == 1 and done.stderr.count("dmri: error: absent.npz") == 1
+    assert not (folder / "new").exists()
+
+
+@pytest.mark.parametrize("batch, parts", [(2, 2), (3, 2), (4, 3), (9, 4)])
+def test_every_cine_counts_once_and_in_one_process(batch, parts):
+    """Whatever the batch and the number of processes: the weighted means of the parts are the mean of the whole."""
+
+    class Team:
+        num_processes, device = parts, torch.device("cpu")
+
+    cines = data.Cines(
+        np.arange(1, 8, dtype=np.float32)[:, None, None, None] * np.ones((1, 2, 8, 4), np.float32), ""
+    )
+    samples = data.UndersampledCines(cines, 2, 2, training=True)
+    shares = []
+    for Team.process_index in range(parts):
+        shares.append(list(training._shares(samples, batch, Team)))
+    seen = []
+    for step in zip(*shares, strict=True):
+        counted = [target[:mine].flatten(1)[:, 0].real for (*_, target), mine, _ in step]
+        seen += torch.cat(counted).tolist()
+        means = [weight * target.real.mean() for (*_, target), _, weight in step]
+        assert sum(means) / parts == pytest.approx(torch.cat(counted).mean().item(), rel=1e-6)
+    assert sorted(seen) == list(range(1, 8))
+
+
+def test_several_processes_without_accelerate(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    with pytest.raises(ValueError, match=r"found no package accelerate; expected .*\[cluster\]"):
+        training.processes()
+
+
+def test_more_processes_than_gpus(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "64")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "64")
+    with pytest.raises(ValueError, match=r"started 64 processes on a machine with \d+ GPUs"):
+        training.processes("cuda")
+
+
+def test_accelerate_waits_until_it_is_needed():
+    code = "import sys; from dmri_helpers import training; training.processes(); assert 'accelerate' not in sys.modules"
+    assert run(ROOT, "-c", code).returncode == 0
