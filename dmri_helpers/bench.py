@@ -17,9 +17,10 @@ from statistics import median
 
 import numpy as np
 import torch
+from torch.nn import functional
 from tqdm import tqdm
 
-from . import data, methods, metrics, phantom, training
+from . import data, methods, metrics, networks, phantom, training
 from .operators import ForwardModel
 from .profiles import DEMO, TrainConfig, UnrolledConfig
 from .sampling import ky_t_mask
@@ -35,8 +36,9 @@ class Measures:
     """strips of 32 readout columns instead of whole cines"""
     batched: bool = False
     """masks drawn and cines undersampled a whole batch at a time, along ky alone"""
-    channels_last: bool = False
-    """convolutions in the layout in which they are fastest"""
+    convolutions: bool = False
+    """channels last, the few channels of an image stacked with those of its neighbours in time, and a backward pass
+    of their own for the frames that are added cyclically"""
     fused: bool = False
     """one fused AdamW step for all parameters"""
     bfloat16: bool = False
@@ -326,8 +328,10 @@ def _training(cines: data.Cines, way: Measures, batch_size: int) -> Iterator[Non
     config: TrainConfig = DEMO.unrolled_training
     network: UnrolledConfig = DEMO.unrolled
     model = methods.build(network)
-    if not way.channels_last:
-        model.to(memory_format=torch.contiguous_format)
+    if not way.convolutions:
+        for module in model.modules():
+            if isinstance(module, networks._Conv3d):
+                module.__class__ = _PlainConv3d
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, fused=way.fused or None)
     samples = data.UndersampledCines(cines, training=True, crop=config.crop if way.crop else None)
     epoch = 0
@@ -345,6 +349,14 @@ def _training(cines: data.Cines, way: Measures, batch_size: int) -> Iterator[Non
             optimizer.step()
             loss.item()
             yield
+
+
+class _PlainConv3d(networks._Conv3d):
+    """The same convolution as one writes it at first: contiguous, padded, and all else left to autograd."""
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        padded = functional.pad(features.contiguous(), (0, 0, 0, 0, 1, 1), mode="circular")
+        return functional.conv3d(padded, self.weight, self.bias, padding=(0, 1, 1))
 
 
 def _one_by_one(samples: data.UndersampledCines, batch_size: int) -> Iterator[tuple[torch.Tensor, ...]]:

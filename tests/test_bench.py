@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 
-from dmri_helpers import bench, data, methods, plotting, training
+from dmri_helpers import bench, data, methods, networks, plotting, training
 from dmri_helpers.profiles import TINY
 from dmri_helpers.sampling import ky_t_mask
 
@@ -30,6 +30,21 @@ def test_the_plain_way_undersamples_as_ours_does(cines):
         assert kspace.shape == target.shape == (2, *TINY.shape[:2], 16)
         assert (mask.sum(2) == TINY.shape[1] // 5).all()
         torch.testing.assert_close(kspace, bench.ForwardModel(mask)(target))
+
+
+def test_plain_convolutions_compute_the_same():
+    torch.manual_seed(0)
+    for channels in (2, 16):
+        ours = networks._Conv3d(channels, 6)
+        plain = bench._PlainConv3d(channels, 6)
+        plain.load_state_dict(ours.state_dict())
+        features = torch.randn(2, channels, 5, 9, 7, requires_grad=True)
+        results = []
+        for conv in (ours, plain):
+            image = conv(features)
+            results.append((image, *torch.autograd.grad(image.square().sum(), [features, *conv.parameters()])))
+        for mine, theirs in zip(*results, strict=True):
+            torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-4)
 
 
 def test_checkpointing_keeps_memory_from_growing(cines):
