@@ -33,9 +33,10 @@ notebooks: $(ENV)  ## notebooks/*.py -> notebooks/*.ipynb, executed on the demo 
 figures: $(ENV)  ## what the notebooks drew and measured on phantoms -> figures/, the ladders in README.md
 	$(PY) -c "from dmri_helpers import report; report.write_figures()"
 
-bench: $(ENV)  ## quality, time and memory of everything on this machine -> figures/benchmark.*
+bench: $(ENV)  ## quality, time and memory of everything on this machine -> figures/benchmark.*, README.md
 	$(PY) -m dmri_helpers bench --json figures/benchmark.json --md figures/benchmark.md --png figures/benchmark.png \
 	    --force $(BENCH)
+	$(PY) -c "from dmri_helpers import report; report.write_readme()"
 
 environment: $(ENV)  ## make .venv, and no more
 

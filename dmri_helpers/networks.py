@@ -288,7 +288,9 @@ class _Cyclic(torch.autograd.Function):
 
 
 def _to_channels(cine: torch.Tensor) -> torch.Tensor:
-    return torch.view_as_real(cine).movedim(-1, 1)  # channels last: no copy, and what convolutions are fastest in
+    return torch.view_as_real(cine).movedim(
+        -1, 1
+    )  # channels last: no copy, and what convolutions are fastest in
 
 
 def _to_complex(channels: torch.Tensor) -> torch.Tensor:

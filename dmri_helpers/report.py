@@ -147,7 +147,7 @@ def write_readme(figures: Path = ROOT / "figures") -> None:
 
 
 def readme_with_tables(text: str, figures: Path = ROOT / "figures") -> str:
-    """The README with its two ladders as ``figures`` has them; each with machine and date."""
+    """The README with its two ladders and the bench as ``figures`` has them; each with machine and date."""
     ladder = json.loads((figures / "demo-phantom" / "06_ladder.json").read_text(encoding="utf-8"))
     real = [json.loads(path.read_text(encoding="utf-8")) for path in (figures / "real-cines").glob("*.json")]
     real.sort(key=lambda result: result["psnr"]["mean"])
@@ -156,6 +156,7 @@ def readme_with_tables(text: str, figures: Path = ROOT / "figures") -> str:
         + f"\n\n{result['n_cines']} cines; {result['machine']}; {result['date']}."
         for name, result in {"phantom": ladder, "real": {**real[-1], "rows": real}}.items()
     }
+    tables["bench"] = (figures / "benchmark.md").read_text(encoding="utf-8").strip()
     for name, table in tables.items():
         begin, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
         before, rest = text.split(begin)

@@ -42,7 +42,9 @@ def test_plain_convolutions_compute_the_same():
         results = []
         for conv in (ours, plain):
             image = conv(features)
-            results.append((image, *torch.autograd.grad(image.square().sum(), [features, *conv.parameters()])))
+            results.append(
+                (image, *torch.autograd.grad(image.square().sum(), [features, *conv.parameters()]))
+            )
         for mine, theirs in zip(*results, strict=True):
             torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-4)
 

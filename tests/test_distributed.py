@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 
 from dmri_helpers import cli, data, training
 
-pytest.importorskip("accelerate", reason="accelerate is not installed: [cluster]")
+pytest.importorskip("accelerate", reason="accelerate is not installed: [test]")
 ROOT = Path(__file__).resolve().parents[1]
 TORCHRUN = "-m torch.distributed.run --standalone --nproc-per-node 2 -m dmri_helpers".split()
 OPTIONS = """train --data cines.npz --split 7 3 1 --model unrolled --cascades 1 --features 3 --epochs 4
@@ -55,6 +56,42 @@ def test_two_processes_are_one_with_the_doubled_batch(folder, monkeypatch):
     tables = [(folder / name / "output.txt").read_text().count("Epoch ") for name in ("one", "two")]
     assert tables == [5, 5]
     assert json.loads((folder / "two" / "config.json").read_text())["training"]["batch_size"] == 2
+
+
+def test_the_slurm_script_goes_on_until_the_run_is_complete(folder):
+    """The script of the README, with stand-ins for SLURM, two processes on this machine and slices of an epoch."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    script = next(part for part in re.findall(r"```bash\n(.*?)```", readme, re.DOTALL) if "#SBATCH" in part)
+    small = " ".join(OPTIONS[1:]).replace("--epochs 4", "--epochs 2")
+    script = script.replace("--profile full --model unrolled", small).replace("$first:29500", "localhost:0")
+    script = script.replace("--max-minutes 50", "--max-minutes 1e-9")
+    assert small in script and "1e-9" in script
+    stand_ins = folder / "bin"
+    stand_ins.mkdir()
+    for name, text in {
+        "srun": 'exec "$@"',
+        "torchrun": f'exec "{sys.executable}" -m torch.distributed.run "$@"',
+        "scontrol": 'if [ $1 = requeue ]; then echo "again $2" >> queue; else echo here; echo there; fi',
+    }.items():
+        (stand_ins / name).write_text(f"#!/bin/sh\n{text}\n")
+        (stand_ins / name).chmod(0o755)
+    environment = os.environ | {
+        "PATH": f"{stand_ins}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+        "DMRI_PROFILE": "tiny",
+        "SLURM_JOB_NODELIST": "node[1-2]",
+        "SLURM_NNODES": "1",
+        "SLURM_GPUS_ON_NODE": "2",
+        "SLURM_JOB_ID": "7",
+    }
+    for slices in (1, 2):
+        done = subprocess.run(
+            ["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+        assert len(training.read_log(folder / "runs/cascade/log.csv")) == 1 + slices
+        assert (folder / "queue").read_text() == "again 7\n", "queued again after the first slice alone"
 
 
 def test_bad_input_is_said_once(folder):

@@ -26,7 +26,17 @@ ALLOWED = {
     "widgets": {"plotting"},
     "methods": {"classical", "networks", "phantom", "unrolled", "profiles", "training"},
     "report": {"profiles"},
-    "bench": {"data", "methods", "metrics", "networks", "operators", "phantom", "profiles", "sampling", "training"},
+    "bench": {
+        "data",
+        "methods",
+        "metrics",
+        "networks",
+        "operators",
+        "phantom",
+        "profiles",
+        "sampling",
+        "training",
+    },
 }
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if not path.stem.startswith("__"))
 
