@@ -1,5 +1,6 @@
 """From a name or a run folder to a reconstruction: where networks, starts and weights are put together."""
 
+import hashlib
 import json
 import zlib
 from collections.abc import Callable
@@ -74,11 +75,54 @@ def load(method: str | Path) -> Reconstruct:
     """
     if str(method) in CLASSICAL:
         return CLASSICAL[str(method)]
-    path = WEIGHTS / str(method) if str(method) in NETWORKS else Path(method)
+    if str(method) in NETWORKS:
+        return load_pretrained(str(method))
+    path = Path(method)
     file = path / "best.safetensors" if path.is_dir() else path
     if not file.is_file():
         known = ", ".join([*CLASSICAL, *NETWORKS])
         raise ValueError(f"{method}: found no such method or weights; expected {known}, or a run folder")
+    return _read_weights(file)
+
+
+def load_pretrained(name: str) -> torch.nn.Module:
+    """Load a network that comes with the package, trained on phantoms alone.
+
+    Parameters
+    ----------
+    name
+        ``unrolled``, ``dual_unet`` or another folder of ``dmri_helpers/weights``
+
+    Returns
+    -------
+        ``model(kspace, mask) -> cine``, in evaluation mode
+
+    Raises
+    ------
+    ValueError
+        if there are no such weights, or the file is not the one that was shipped (by its SHA-256 in
+        ``weights/SHA256SUMS``), or not that of its network; the message is one line and names the file
+    """
+    file = WEIGHTS / name / "best.safetensors"
+    expected = _checksums().get(f"{name}/best.safetensors")
+    if expected is None or not file.is_file():
+        names = ", ".join(path.split("/")[0] for path in _checksums())
+        raise ValueError(f"{file}: found no such weights; expected one of {names}")
+    found = hashlib.sha256(file.read_bytes()).hexdigest()
+    if found != expected:
+        raise ValueError(
+            f"{file}: found SHA-256 {found[:12]}..., expected {expected[:12]}...; install the package anew"
+        )
+    return _read_weights(file)
+
+
+def _checksums() -> dict[str, str]:
+    lines = (WEIGHTS / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+    return {path: checksum for checksum, path in (line.split() for line in lines)}
+
+
+def _read_weights(file: Path) -> torch.nn.Module:
+    """The network of a file that `training.fit` wrote: names and shapes of its weights are checked."""
     try:
         with safe_open(file, "pt") as weights:
             run = json.loads((weights.metadata() or {})["config"])
@@ -124,7 +168,7 @@ def trained(
         if _is_run_of(found, network, config, description["data"]):
             log = read_log(found / "log.csv") if (found / "log.csv").is_file() else []
             if log and log[-1]["epoch"] == config.epochs:
-                return load(found), log, found
+                return load_pretrained(name) if found == WEIGHTS / name else load(found), log, found
             if found.parent == Path(runs):
                 folder = found
     model = build(network, config.seed)

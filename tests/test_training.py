@@ -1,12 +1,13 @@
 """fit, resume, run folders, loading by name: what a run promises."""
 
 import json
+import shutil
 import subprocess
 from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from dmri_helpers import data, methods, metrics, networks, profiles, training
 from dmri_helpers.fourier import fft2c
@@ -311,6 +312,36 @@ def test_loading_says_what_is_wrong(tmp_path):
     broken.write_bytes(b"0" * 100)
     with pytest.raises(ValueError, match="broken.safetensors: found no weights of this course"):
         methods.load(broken)
+
+
+def test_shipped_weights_are_checked(tmp_path, monkeypatch):
+    """Every file is in the list; one that was changed, is gone or is of another network is named."""
+    files = {str(path.relative_to(methods.WEIGHTS)) for path in methods.WEIGHTS.rglob("*.safetensors")}
+    assert set(methods._checksums()) == files
+    for name in ("nothing", "../weights/unrolled"):
+        with pytest.raises(ValueError, match="found no such weights; expected one of .*unrolled"):
+            methods.load_pretrained(name)
+    shutil.copytree(methods.WEIGHTS / "cascades_1", tmp_path / "cascades_1")
+    shutil.copy(methods.WEIGHTS / "SHA256SUMS", tmp_path)
+    monkeypatch.setattr(methods, "WEIGHTS", tmp_path)
+    assert isinstance(methods.load_pretrained("cascades_1"), torch.nn.Module)
+    with pytest.raises(ValueError, match="cascades_2.best.safetensors: found no such weights"):
+        methods.load_pretrained("cascades_2")
+    file = tmp_path / "cascades_1" / "best.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match="cascades_1.best.safetensors: found SHA-256 .* expected"):
+        methods.load_pretrained("cascades_1")
+
+
+def test_weights_of_another_network_are_refused(tmp_path, cines):
+    """The configuration inside says one size, the weights have another."""
+    state = methods.build(replace(NETWORK, features=5)).state_dict()
+    description = json.dumps({"network": methods.describe_network(NETWORK)})
+    save_file(state, tmp_path / "best.safetensors", {"config": description})
+    with pytest.raises(ValueError, match="best.safetensors: found no weights of this course .*size mismatch"):
+        methods.load(tmp_path)
 
 
 @pytest.mark.parametrize("name", methods.NETWORKS)
