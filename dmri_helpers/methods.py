@@ -50,8 +50,13 @@ def build(config: NetworkConfig, seed: int = 0) -> torch.nn.Module:
         torch.manual_seed(seed)
         if isinstance(config, DualUNetConfig):
             return StandAlone(DualUNet(**options), start)
-        features, blocks = options.pop("features"), options.pop("blocks")
-        return Unrolled(lambda: ResNet3D(features, blocks), start=start, **options)
+        features, blocks, hints = (options.pop(name) for name in ("features", "blocks", "hints"))
+        return Unrolled(
+            lambda: ResNet3D(features, blocks, hints=2 if hints else 0),
+            start=start,
+            hint=classical.view_sharing if hints else None,
+            **options,
+        )
 
 
 def load(method: str | Path) -> Reconstruct:

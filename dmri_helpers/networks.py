@@ -136,15 +136,17 @@ class ResNet3D(nn.Module):
         channels
     blocks
         residual blocks of two 3 x 3 x 3 convolutions each
+    hints
+        how many cines it looks at beside the one that it corrects
 
     References
     ----------
     .. [1] He et al., Deep residual learning for image recognition, CVPR (2016), figure 2.
     """
 
-    def __init__(self, features: int = 16, blocks: int = 1):
+    def __init__(self, features: int = 16, blocks: int = 1, hints: int = 0):
         super().__init__()
-        self.first = _Conv3d(2, features)
+        self.first = _Conv3d(2 + 2 * hints, features)
         self.blocks = nn.ModuleList(
             nn.Sequential(
                 _Conv3d(features, features), nn.LeakyReLU(0.1, inplace=True), _Conv3d(features, features)
@@ -155,9 +157,12 @@ class ResNet3D(nn.Module):
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
-    def forward(self, cine: torch.Tensor) -> torch.Tensor:
-        """Add a learnt residual to a complex cine ``(b, t, y, x)``."""
-        features = functional.leaky_relu_(self.first(_to_channels(cine)), 0.1)
+    def forward(self, cine: torch.Tensor, *hints: torch.Tensor) -> torch.Tensor:
+        """Add a learnt residual to a complex cine ``(b, t, y, x)``, seen beside others of that shape."""
+        seen = (
+            torch.cat([_to_channels(image) for image in (cine, *hints)], 1) if hints else _to_channels(cine)
+        )
+        features = functional.leaky_relu_(self.first(seen), 0.1)
         for block in self.blocks:
             features = functional.leaky_relu_(block(features).add_(features), 0.1)
         return cine + _to_complex(self.last(features))

@@ -50,6 +50,8 @@ class UnrolledConfig:
     """less memory for more time while training"""
     start: Literal["zero_filled", "temporal_mean", "view_sharing"] = "temporal_mean"
     """the first image"""
+    hints: bool = False
+    """show each network also the view-shared image, and what the data corrected after the last turn"""
 
 
 @dataclass(frozen=True)

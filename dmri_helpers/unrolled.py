@@ -91,6 +91,9 @@ class Unrolled(nn.Module):
     checkpointing
         keep only the image between cascades while training and compute the rest again in the backward pass:
         memory of one cascade for about a third more time
+    hint
+        another simple reconstruction, such as `classical.view_sharing`. The regulariser is then called with three
+        cines: the image, the hint, and what the data changed in the image last time (zero at first)
     """
 
     def __init__(
@@ -103,6 +106,7 @@ class Unrolled(nn.Module):
         data_weight: float = torch.inf,
         learnable_weight: bool = False,
         checkpointing: bool = False,
+        hint: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
     ):
         super().__init__()
         if cascades < 1:
@@ -114,15 +118,18 @@ class Unrolled(nn.Module):
             DataConsistency(data_weight, learnable_weight) for _ in range(cascades)
         )
         self.checkpointing = checkpointing
+        self.hint = hint
 
     def iterates(self, kspace: torch.Tensor, mask: torch.Tensor) -> Iterator[torch.Tensor]:
         """Yield the start and the image after every cascade, each ``(b, t, y, x)``, complex."""
         ForwardModel(mask).check(kspace)
         hybrid = fftc_y(ifft2c(kspace))
         image = self.start(kspace, mask)
+        beside = (self.hint(kspace, mask), torch.zeros_like(image)) if self.hint else ()
         yield image
         for cascade in range(self.cascades):
-            image = self._cascade(cascade, image, hybrid, mask)
+            image, change = self._cascade(cascade, image, beside, hybrid, mask)
+            beside = (beside[0], change) if self.hint else ()
             yield image
 
     def forward(self, kspace: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -148,14 +155,22 @@ class Unrolled(nn.Module):
         return image
 
     def _cascade(
-        self, cascade: int, image: torch.Tensor, hybrid: torch.Tensor, mask: torch.Tensor
-    ) -> torch.Tensor:
+        self,
+        cascade: int,
+        image: torch.Tensor,
+        beside: tuple[torch.Tensor, ...],
+        hybrid: torch.Tensor,
+        mask: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The next image, and what the data changed in what the network had proposed."""
         regulariser = self.regularisers[cascade % len(self.regularisers)]
         consistency = self.consistencies[cascade]
 
-        def turn(image: torch.Tensor) -> torch.Tensor:
-            return consistency(regulariser(image), hybrid, mask)
+        def turn(image: torch.Tensor, *beside: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            proposal = regulariser(image, *beside)
+            consistent = consistency(proposal, hybrid, mask)
+            return consistent, consistent - proposal
 
         if self.checkpointing and torch.is_grad_enabled():
-            return checkpoint(turn, image, use_reentrant=False)
-        return turn(image)
+            return checkpoint(turn, image, *beside, use_reentrant=False)
+        return turn(image, *beside)
