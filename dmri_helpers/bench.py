@@ -20,7 +20,7 @@ import torch
 from torch.nn import functional
 from tqdm import tqdm
 
-from . import data, methods, metrics, networks, phantom, training
+from . import data, methods, metrics, networks, phantom, training, widgets
 from .operators import ForwardModel
 from .profiles import DEMO, TrainConfig, UnrolledConfig
 from .sampling import ky_t_mask
@@ -212,6 +212,27 @@ def generation(n: int = 16) -> dict[str, float]:
     return {"one_process": alone, "all_processes": together, "ratio": alone / together, "n": n}
 
 
+def sliders(cines: data.Cines, moves: int = 5) -> dict[str, float]:
+    """Seconds from a moved slider of the mask explorer to its new picture, median over each moved there and back."""
+    cine = cines[0].to(torch.complex64)
+
+    def undersample(mask: torch.Tensor, frame: int) -> torch.Tensor:
+        return ForwardModel(mask[:, frame : frame + 1]).normal(cine[None, frame : frame + 1])[0, 0].abs()
+
+    explorer = widgets.mask_explorer(lambda **settings: ky_t_mask(cines.shape[1:], **settings), undersample)
+    latency = {}
+    for name, control in explorer.controls.items():
+        here = control.value
+        there = control.options[-1] if hasattr(control, "options") else here + control.step
+        times = []
+        for move in range(2 * moves):
+            started = time.perf_counter()
+            control.value = here if move % 2 else there
+            times.append(time.perf_counter() - started)
+        latency[name] = median(times)
+    return latency
+
+
 def run(cines: data.Cines, quick: bool = False) -> dict:
     """Measure everything, with progress bars; see the functions of this module for what each part holds.
 
@@ -224,7 +245,8 @@ def run(cines: data.Cines, quick: bool = False) -> dict:
 
     Returns
     -------
-        ``methods``, ``training``, ``cascades``, ``phantom``, ``start_up``; what was measured on, machine, date
+        ``methods``, ``training``, ``cascades``, ``phantom``, ``sliders``, ``start_up``; what was measured on, machine,
+        date
     """
     few = cines.subset(range(min(len(cines), 4)))
     return {
@@ -239,6 +261,7 @@ def run(cines: data.Cines, quick: bool = False) -> dict:
         "training": throughput(few, min(2, len(few)), rounds=1 if quick else 3, steps=1 if quick else 2),
         "cascades": cascades(few, (1, 2, 3) if quick else range(1, 9)),
         "phantom": generation(4 if quick else 32),
+        "sliders": sliders(few),
         "start_up": start_up(),
     }
 
@@ -295,6 +318,11 @@ def tables(result: dict) -> str:
     lines += [
         "",
         f"A phantom takes {made['one_process']:.2f} s in one process, {made['all_processes']:.2f} s in all of them.",
+        "From a moved slider of the mask explorer to its picture: "
+        + ", ".join(
+            f"{name.replace('_', ' ')} {1e3 * seconds:.0f} ms" for name, seconds in result["sliders"].items()
+        )
+        + ".",
         "Start-up: " + ", ".join(f"`{name}` {seconds:.2f} s" for name, seconds in started.items()) + ".",
         "",
         f"{result['n_cines']} cines of {result['data']}, {'x'.join(map(str, result['shape']))}; {result['machine']}; "

@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 
-from dmri_helpers import bench, data, methods, networks, plotting, training
+from dmri_helpers import bench, data, methods, networks, plotting, training, widgets
 from dmri_helpers.profiles import TINY
 from dmri_helpers.sampling import ky_t_mask
 
@@ -54,6 +54,15 @@ def test_checkpointing_keeps_memory_from_growing(cines):
     peak = {(row["cascades"], row["checkpointing"]): row["peak_bytes"] for row in rows}
     assert peak[4, False] > 2 * peak[1, False]
     assert peak[4, True] < 1.3 * peak[1, True]
+
+
+def test_every_slider_is_moved(cines, monkeypatch):
+    drawn = []
+    draw = widgets._draw_sampling
+    monkeypatch.setattr(widgets, "_draw_sampling", lambda *args: drawn.append(args) or draw(*args))
+    latency = bench.sliders(cines, moves=2)
+    assert len(drawn) == 1 + 2 * 2 * len(latency) and {"acceleration", "frame"} < set(latency)
+    assert all(seconds > 0 for seconds in latency.values())
 
 
 def test_numbers_survive_json_and_make_a_table_and_a_figure(cines, monkeypatch):

@@ -36,6 +36,7 @@ ALLOWED = {
         "profiles",
         "sampling",
         "training",
+        "widgets",
     },
 }
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if not path.stem.startswith("__"))
