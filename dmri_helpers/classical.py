@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import torch
 
-from .fourier import fftc_y, ifft2c
+from .fourier import fft2c, fftc_y, ifft2c, ifftc_y
 from .operators import ForwardModel
 
 
@@ -91,6 +91,95 @@ def view_sharing(kspace: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     candidates = torch.where(mask[:, None, :, :, 0], distance[None, :, :, None], 2 * t)  # (b, t, s, y)
     nearest = candidates.argmin(2)[..., None].expand(kspace.shape)
     return ifft2c(kspace.gather(1, nearest))
+
+
+def slow_phase(image: torch.Tensor, lines: float = 16.0) -> torch.Tensor:
+    """The phase that an image has in all frames and over long distances along ``y``: of coils, field, position.
+
+    The mean over the frames, blurred along ``y`` (columns stay independent), over its own modulus. Homodyne
+    reconstruction takes the phase of an image from the centre of k-space in the same way [1]_.
+
+    Parameters
+    ----------
+    image
+        cine, shape ``(b, t, y, x)``, complex
+    lines
+        standard deviation, in lines of k-space, of the Gaussian window that blurs
+
+    Returns
+    -------
+        ``exp(i phase)``, shape ``(b, 1, y, x)``
+
+    References
+    ----------
+    .. [1] Noll, Nishimura & Macovski, Homodyne detection in magnetic resonance imaging, IEEE Trans Med Imaging
+       10:154 (1991).
+    """
+    ky = torch.arange(image.shape[2], device=image.device) - image.shape[2] // 2
+    window = (-0.5 * (ky / lines) ** 2).exp()[:, None]
+    slow = ifftc_y(window * fftc_y(image.mean(1, keepdim=True)))
+    return torch.sgn(slow + torch.finfo(slow.real.dtype).tiny)
+
+
+def with_conjugates(kspace: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Every measured line a second time, mirrored: ``y(-k)`` conjugate, as of a virtual coil [1]_.
+
+    The k-space of a real image is symmetric. An image ``r exp(i p)`` with ``r`` real and a slow phase ``p`` has the
+    same knowledge in it: its lines mirrored and conjugated are those of ``r exp(-i p)``. They are put into an estimate
+    of that image, by `view_sharing`, which is then turned by ``exp(2 i p)``, with the `slow_phase` of the estimate as
+    ``p``: exact where that is the phase, and it is constant.
+
+    Parameters
+    ----------
+    kspace
+        shape ``(b, t, y, x)``, arbitrary units
+    mask
+        shape ``(b or 1, t, y, 1)``, True where sampled
+
+    Returns
+    -------
+        k-space and mask of the same shapes, with up to twice as many lines; those that were measured are untouched
+
+    Raises
+    ------
+    ValueError
+        if the shapes do not match; the message names both
+
+    References
+    ----------
+    .. [1] Blaimer, Gutberlet, Kellman, Breuer, Koestler & Griswold, Virtual coil concept for improved parallel MRI
+       employing conjugate symmetric signals, Magn Reson Med 61:93 (2009).
+    """
+    kspace = _sampled(kspace, mask)
+    estimate = view_sharing(kspace, mask)
+    turn = slow_phase(estimate) ** 2
+    lines = torch.arange(mask.shape[2], device=mask.device)
+    opposite = (2 * (len(lines) // 2) - lines) % len(lines)
+    mirrored, known = fftc_y(ifft2c(kspace))[:, :, opposite].conj(), mask[:, :, opposite]
+    turned = ifftc_y(torch.where(known, mirrored, fftc_y(turn.conj() * estimate)))
+    return torch.where(mask, kspace, known * fft2c(turn * turned)), mask | known
+
+
+def conjugate_view_sharing(kspace: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """`view_sharing` of the lines `with_conjugates`: for images that are real, or have a slow phase.
+
+    Parameters
+    ----------
+    kspace
+        shape ``(b, t, y, x)``, arbitrary units
+    mask
+        shape ``(b or 1, t, y, 1)``, True where sampled
+
+    Returns
+    -------
+        cine, shape ``(b, t, y, x)``, complex, units of ``kspace``
+
+    Raises
+    ------
+    ValueError
+        if the shapes do not match; the message names both
+    """
+    return view_sharing(*with_conjugates(kspace, mask))
 
 
 def kt_tv(

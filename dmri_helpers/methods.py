@@ -23,6 +23,7 @@ CLASSICAL: dict[str, Reconstruct] = {
     "zero_filled": classical.zero_filled,
     "temporal_mean": classical.temporal_mean,
     "view_sharing": classical.view_sharing,
+    "conjugate_view_sharing": classical.conjugate_view_sharing,
     "low_rank_sparse": classical.low_rank_sparse,
     "kt_tv": classical.kt_tv,
 }
@@ -50,11 +51,13 @@ def build(config: NetworkConfig, seed: int = 0) -> torch.nn.Module:
         torch.manual_seed(seed)
         if isinstance(config, DualUNetConfig):
             return StandAlone(DualUNet(**options), start)
-        features, blocks, hints = (options.pop(name) for name in ("features", "blocks", "hints"))
+        features, blocks = options.pop("features"), options.pop("blocks")
+        hint, phase_reference = CLASSICAL.get(options.pop("hint")), options.pop("phase_reference")
         return Unrolled(
-            lambda: ResNet3D(features, blocks, hints=2 if hints else 0),
+            lambda: ResNet3D(features, blocks, 2 if hint else 0),
             start=start,
-            hint=classical.view_sharing if hints else None,
+            hint=hint,
+            phase_of=classical.slow_phase if phase_reference else None,
             **options,
         )
 

@@ -48,10 +48,12 @@ class UnrolledConfig:
     """train the (finite) data weight"""
     checkpointing: bool = False
     """less memory for more time while training"""
-    start: Literal["zero_filled", "temporal_mean", "view_sharing"] = "temporal_mean"
+    start: Literal["zero_filled", "temporal_mean", "view_sharing", "conjugate_view_sharing"] = "temporal_mean"
     """the first image"""
-    hints: bool = False
-    """show each network also the view-shared image, and what the data corrected after the last turn"""
+    hint: Literal["none", "view_sharing", "conjugate_view_sharing"] = "none"
+    """show each network this image, too, and what the data corrected after the last turn"""
+    phase_reference: bool = False
+    """show each network the image without its slow phase"""
 
 
 @dataclass(frozen=True)

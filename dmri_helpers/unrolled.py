@@ -94,6 +94,9 @@ class Unrolled(nn.Module):
     hint
         another simple reconstruction, such as `classical.view_sharing`. The regulariser is then called with three
         cines: the image, the hint, and what the data changed in the image last time (zero at first)
+    phase_of
+        ``phase_of(start) -> exp(i phase)``, such as `classical.slow_phase`: regularisers are shown images without that
+        phase, so that what they learn on real images holds for complex ones, too
     """
 
     def __init__(
@@ -107,6 +110,7 @@ class Unrolled(nn.Module):
         learnable_weight: bool = False,
         checkpointing: bool = False,
         hint: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
+        phase_of: Callable[[torch.Tensor], torch.Tensor] | None = None,
     ):
         super().__init__()
         if cascades < 1:
@@ -119,6 +123,7 @@ class Unrolled(nn.Module):
         )
         self.checkpointing = checkpointing
         self.hint = hint
+        self.phase_of = phase_of
 
     def iterates(self, kspace: torch.Tensor, mask: torch.Tensor) -> Iterator[torch.Tensor]:
         """Yield the start and the image after every cascade, each ``(b, t, y, x)``, complex."""
@@ -126,9 +131,10 @@ class Unrolled(nn.Module):
         hybrid = fftc_y(ifft2c(kspace))
         image = self.start(kspace, mask)
         beside = (self.hint(kspace, mask), torch.zeros_like(image)) if self.hint else ()
+        phase = self.phase_of(image) if self.phase_of else None
         yield image
         for cascade in range(self.cascades):
-            image, change = self._cascade(cascade, image, beside, hybrid, mask)
+            image, change = self._cascade(cascade, image, beside, hybrid, mask, phase)
             beside = (beside[0], change) if self.hint else ()
             yield image
 
@@ -161,13 +167,17 @@ class Unrolled(nn.Module):
         beside: tuple[torch.Tensor, ...],
         hybrid: torch.Tensor,
         mask: torch.Tensor,
+        phase: torch.Tensor | None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The next image, and what the data changed in what the network had proposed."""
         regulariser = self.regularisers[cascade % len(self.regularisers)]
         consistency = self.consistencies[cascade]
 
         def turn(image: torch.Tensor, *beside: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            proposal = regulariser(image, *beside)
+            if phase is None:
+                proposal = regulariser(image, *beside)
+            else:
+                proposal = phase * regulariser(*(seen * phase.conj() for seen in (image, *beside)))
             consistent = consistency(proposal, hybrid, mask)
             return consistent, consistent - proposal
 

@@ -4,7 +4,13 @@ import pytest
 import torch
 
 from dmri_helpers import networks
-from dmri_helpers.classical import temporal_mean, view_sharing, zero_filled
+from dmri_helpers.classical import (
+    conjugate_view_sharing,
+    slow_phase,
+    temporal_mean,
+    view_sharing,
+    zero_filled,
+)
 from dmri_helpers.fourier import fftc_y, ifft2c
 from dmri_helpers.networks import AttentionUNet, DualUNet, ResNet3D, StandAlone
 from dmri_helpers.operators import ForwardModel
@@ -173,10 +179,40 @@ def test_checkpointing_changes_nothing_but_memory():
     torch.testing.assert_close(*gradients)
 
 
+def rich_cascade():
+    """As the shipped one: hint, phase reference."""
+    torch.manual_seed(0)
+    return Unrolled(
+        lambda: ResNet3D(4, 1, hints=2),
+        3,
+        start=temporal_mean,
+        hint=conjugate_view_sharing,
+        phase_of=slow_phase,
+    )
+
+
+def test_a_hint_and_a_phase_leave_consistency_alone():
+    kspace, mask, _ = problem()
+    model = rich_cascade()
+    torch.testing.assert_close(model(kspace, mask), temporal_mean(kspace, mask), atol=1e-5, rtol=1e-5)
+    recon = wake(model)(kspace, mask)
+    assert (recon - temporal_mean(kspace, mask)).norm() > 0.01 * recon.norm()
+    torch.testing.assert_close(ForwardModel(mask)(recon), kspace, atol=1e-5, rtol=1e-5)
+
+
+def test_one_phase_everywhere_passes_through_the_phase_reference():
+    kspace, mask, _ = problem()
+    model, turn = wake(rich_cascade()), torch.exp(torch.tensor(2.1j))
+    with torch.no_grad():
+        torch.testing.assert_close(
+            model(turn * kspace, mask), turn * model(kspace, mask), atol=1e-4, rtol=1e-4
+        )
+
+
 def test_columns_are_independent_problems():
     """A readout crop of the cine is undersampled to the crop of the undersampled cine: why training crops are exact."""
     kspace, mask, m = problem()
-    for method in (zero_filled, temporal_mean, view_sharing):
+    for method in (zero_filled, temporal_mean, view_sharing, conjugate_view_sharing):
         whole = method(kspace, mask)[..., 3:9]
         torch.testing.assert_close(method(ForwardModel(mask)(m[..., 3:9]), mask), whole, atol=1e-5, rtol=1e-5)
 
