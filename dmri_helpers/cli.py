@@ -59,8 +59,8 @@ class Undersampling:
     """What `evaluate` and `reconstruct` share."""
 
     method: str
-    """zero_filled, temporal_mean, view_sharing, low_rank_sparse, kt_tv, dual_unet, unrolled, a run folder or a
-    weights file"""
+    """zero_filled, temporal_mean, view_sharing, conjugate_view_sharing, low_rank_sparse, kt_tv, dual_unet, unrolled,
+    a run folder or a weights file"""
     data: str = field(default_factory=profiles.data_source)
     """'phantom', or cines: .npz, .npy, NIfTI, DICOM (file or folder), MATLAB, HDF5, ISMRMRD; see dmri import"""
     acceleration: float = 5

@@ -68,9 +68,9 @@ def load(method: str | Path) -> Reconstruct:
     Parameters
     ----------
     method
-        ``zero_filled``, ``temporal_mean``, ``view_sharing``, ``low_rank_sparse``, ``kt_tv``, ``dual_unet``,
-        ``unrolled``, or the path of a run folder (its best weights) or of a ``.safetensors`` file that
-        `training.fit` wrote
+        ``zero_filled``, ``temporal_mean``, ``view_sharing``, ``conjugate_view_sharing``, ``low_rank_sparse``,
+        ``kt_tv``, ``dual_unet``, ``unrolled``, or the path of a run folder (its best weights) or of a
+        ``.safetensors`` file that `training.fit` wrote
 
     Returns
     -------

@@ -78,6 +78,7 @@ NAMES = {
     "zero_filled": "zero-filled",
     "temporal_mean": "temporal mean",
     "view_sharing": "view sharing",
+    "conjugate_view_sharing": "view sharing, conjugates",
     "low_rank_sparse": "L + S",
     "kt_tv": "k-t TV",
     "dual_unet": "dual U-Net",

@@ -35,6 +35,7 @@ LABELS = {
     "zero_filled": "zero-filled",
     "temporal_mean": "temporal mean",
     "view_sharing": "view sharing",
+    "conjugate_view_sharing": "view sharing, conjugates",
     "low_rank_sparse": "low rank + sparse",
     "kt_tv": "k-t total variation",
     "dual_unet": "dual U-Net",

@@ -190,7 +190,7 @@ EVALUATE = "evaluate --data cines.npz --method zero_filled"
         "evaluate --method zero_filled --bogus": "--bogus",
         "evaluate --method zero_filled --acceleration many": "'many'",
         "evaluate --method zero_filled --density flat": "'quadratic', 'gaussian'",
-        "evaluate --method nonsense": "expected zero_filled, temporal_mean, view_sharing, low_rank_sparse, kt_tv",
+        "evaluate --method nonsense": "expected zero_filled, temporal_mean, view_sharing, conjugate_view_sharing",
         "evaluate --method cines.npz": "found no weights of this course",
         f"{EVALUATE} --acceleration 30": "possible are 0 to 1 centre lines",
         f"{EVALUATE} --acceleration 0.5": "at least 1",
