@@ -5,6 +5,7 @@ without ``--force`` and appear whole or not at all. Heavy imports wait until a c
 """
 
 import argparse
+import hashlib
 import io
 import json as jsonlib
 import math
@@ -193,6 +194,8 @@ class Train:
     Example: dmri train --out runs/long --profile full --max-minutes 55 --resume
 
     Example: torchrun --nproc-per-node 4 -m dmri_helpers train --out runs/large --profile full --ema 0.999
+
+    Example: dmri train --out runs/tuned --model unrolled --profile tiny --weights runs/first --learning-rate 2e-4
     """
 
     out: Path
@@ -209,6 +212,8 @@ class Train:
     """another seed gives other phantoms"""
     split: tuple[int, int, int] = (4, 1, 2)
     """training : validation : test, counted in patients"""
+    weights: str | None = None
+    """start from the weights of a shipped network, run folder or .safetensors file, instead of random ones"""
     resume: bool = False
     """go on where the run in that folder was interrupted; start it where there is none"""
     max_minutes: float | None = None
@@ -253,6 +258,8 @@ class Train:
             "data": methods.describe_data(train, validation),
         }
         network = methods.build(self.network, config.seed)
+        if self.weights is not None:
+            description["started_from"] = _load_weights(network, self.weights)
         ladder = {
             "zero_filled": classical.zero_filled,
             "view_sharing": classical.view_sharing,
@@ -287,6 +294,22 @@ class Train:
             _finish_output_txt(self.out / "output.txt", rows[self.model], table)
         print(f"{table}\n\n{self.out}: weights, log.csv, curves.png, output.txt, images")
         return False
+
+
+def _load_weights(network, source: str) -> str:
+    """Load the weights of a network of the same configuration; their SHA-256."""
+    from safetensors.torch import save
+
+    from . import methods
+
+    loaded = methods.load(source)
+    try:
+        network.load_state_dict(loaded.state_dict())
+    except (AttributeError, RuntimeError):
+        raise UsageError(
+            f"--weights {source}: found another network; expected one of the same options"
+        ) from None
+    return f"SHA-256 {hashlib.sha256(save(network.state_dict())).hexdigest()}"
 
 
 @dataclass(frozen=True)

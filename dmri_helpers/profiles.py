@@ -53,7 +53,7 @@ class UnrolledConfig:
     hint: Literal["none", "view_sharing", "conjugate_view_sharing"] = "none"
     """show each network this image, too, and what the data corrected after the last turn"""
     phase_reference: bool = False
-    """show each network the image without its slow phase"""
+    """show each network the image without its slow phase, so that complex images look like real ones"""
 
 
 @dataclass(frozen=True)
