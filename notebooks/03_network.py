@@ -857,6 +857,25 @@ difference = (pair(changed) - pair(volume)).abs().amax((1, 3, 4))
 print("frames that change:", difference[0].gt(1e-6).nonzero().flatten().tolist())
 
 # %% [markdown]
+# ## Why every piece is there
+#
+# The report this course grew from has seven flaws. Each has its price, and each price is measured in
+# one of the six notebooks (the first digit of a section):
+#
+# | flaw of the report | what we do | measured in |
+# |---|---|---|
+# | 1. frames are channels of a volume of depth one | time is an axis of convolutions | 3.6, 5.10 |
+# | 2. a sigmoid at the end of signed outputs | linear last layer, starting at zero | 3.1, 6.6 |
+# | 3. the magnitude on the way | complex in, complex out | 3.1, and with a surprise 6.6 |
+# | 4. exact data at half weight; every image drawn anew | hard consistency, residual paths | 6.6 |
+# | 5. other test cines for every run | one seeded split, by patients | 5.11 |
+# | 6. one mask for everything | a fresh mask for every sample | 4.2, 6.6 |
+# | 7. no method beside it that does not learn | the whole ladder | 2.9, 6.7 |
+#
+# A piece that this table does not name, such as attention or a second U-Net, has to earn its place in
+# the ablations of notebook 5, against the spread of equal runs.
+
+# %% [markdown]
 # ## Summary
 #
 # 1. A complex cine enters as two real channels and leaves as two; a magnitude on the way

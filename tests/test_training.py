@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from dmri_helpers import data, methods, metrics, networks, profiles, training
 from dmri_helpers.fourier import fft2c
+from dmri_helpers.operators import ForwardModel
 from dmri_helpers.profiles import TINY, DualUNetConfig, TrainConfig, UnrolledConfig
 
 SHAPE = (6, 32, 24)
@@ -358,6 +359,63 @@ def test_shipped_weights_load_and_beat_their_start(name):
         assert metrics.cine_metrics(model(kspace, mask)[0], target[0])["psnr"] == pytest.approx(
             mine, abs=0.05
         )
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    """The shipped cascade, an unseen phantom with its mask, and what the one makes of the other, in float32."""
+    model, sample = methods.load("unrolled"), data.UndersampledCines(data.open_cine("phantom", n=1, seed=99))
+    _, mask, target = next(sample.batches(1))
+    with torch.no_grad():
+        return model, mask, target, model(ForwardModel(mask)(target), mask)
+
+
+def test_the_shipped_cascade_gives_the_same_twice(shipped):
+    model, mask, target, once = shipped
+    with torch.no_grad():
+        assert torch.equal(model(ForwardModel(mask)(target), mask), once)
+
+
+def test_another_first_frame_moves_the_reconstruction(shipped):
+    model, mask, target, once = shipped
+    mask, target = mask.roll(7, 1), target.roll(7, 1)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            model(ForwardModel(mask)(target), mask), once.roll(7, 1), atol=1e-4, rtol=1e-4
+        )
+
+
+@pytest.mark.parametrize("axes", [(2,), (3,), (2, 3)])
+def test_a_flipped_image_gives_a_flipped_reconstruction(shipped, axes):
+    """Learnt, not built in: so to a third of the error that is left."""
+    model, mask, target, once = shipped
+    target = target.flip(axes).roll([1] * len(axes), axes)  # the centre stays where it is
+    if 2 in axes:
+        mask = mask.flip(2).roll(1, 2)
+    with torch.no_grad():
+        flipped = model(ForwardModel(mask)(target), mask)
+    expected = once.flip(axes).roll([1] * len(axes), axes)
+    assert (flipped - expected).norm() < 0.33 * (expected - target).norm()
+
+
+def test_one_phase_everywhere_passes_through_the_shipped_cascade(shipped):
+    model, mask, target, once = shipped
+    turn = torch.exp(torch.tensor(2.1j))
+    with torch.no_grad():
+        torch.testing.assert_close(
+            model(ForwardModel(mask)(turn * target), mask), turn * once, atol=1e-4, rtol=1e-4
+        )
+
+
+def test_a_phase_ramp_passes_through_the_shipped_cascade(shipped):
+    model, mask, target, once = shipped
+    angle = torch.linspace(0, 1, target.shape[2])[:, None] + torch.linspace(0, 1, target.shape[3])
+    ramp = torch.polar(torch.ones_like(angle), angle)
+    with torch.no_grad():
+        ramped = model(ForwardModel(mask)(ramp * target), mask)
+    psnr = [metrics.cine_metrics(image[0], target[0])["psnr"] for image in (ramped, once)]
+    assert psnr[0] > psnr[1] - 1
+    assert (ramped - ramp * once).norm() < 0.8 * (once - target).norm()
 
 
 def test_profiles(monkeypatch):
