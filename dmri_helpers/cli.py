@@ -12,6 +12,7 @@ import math
 import os
 import re
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -61,7 +62,7 @@ class Undersampling:
 
     method: str
     """zero_filled, temporal_mean, view_sharing, conjugate_view_sharing, low_rank_sparse, kt_tv, dual_unet, unrolled,
-    a run folder or a weights file"""
+    a run folder or a weights file; bart, where the BART toolbox is installed"""
     data: str = field(default_factory=profiles.data_source)
     """'phantom', or cines: .npz, .npy, NIfTI, DICOM (file or folder), MATLAB, HDF5, ISMRMRD; see dmri import"""
     acceleration: float = 5
@@ -85,7 +86,7 @@ class Undersampling:
 
         if not 0 <= self.mask_seed < 2**63:
             raise UsageError(f"--mask-seed {self.mask_seed}: expected a number from 0 to 2^63 - 1")
-        reconstruct = load(self.method)
+        reconstruct = _bart() if self.method == "bart" else load(self.method)
         cines = _open(self.data, self.limit, seed=EVALUATION_SEED)
         mask = ky_t_mask(
             cines.shape[1:], self.acceleration, self.center_lines, self.density, seed=self.mask_seed
@@ -294,6 +295,14 @@ class Train:
             _finish_output_txt(self.out / "output.txt", rows[self.model], table)
         print(f"{table}\n\n{self.out}: weights, log.csv, curves.png, output.txt, images")
         return False
+
+
+def _bart() -> Callable:
+    if shutil.which("bart") is None:
+        raise UsageError("--method bart: found no program bart; expected an installation of the BART toolbox")
+    from .bench import bart
+
+    return bart
 
 
 def _load_weights(network, source: str) -> str:

@@ -38,6 +38,7 @@ LABELS = {
     "conjugate_view_sharing": "view sharing, conjugates",
     "low_rank_sparse": "low rank + sparse",
     "kt_tv": "k-t total variation",
+    "bart": "BART, temporal TV + wavelets",
     "dual_unet": "dual U-Net",
     "unrolled": "unrolled network",
 }

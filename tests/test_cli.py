@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from test_data import BAD_FILES
 
 from dmri_helpers import cli, methods, metrics, training
@@ -218,6 +219,9 @@ EVALUATE = "evaluate --data cines.npz --method zero_filled"
         "train --out new --dropout 1": "--dropout 1.0: expected a probability below 1",
         "train --out new --learning-rate nan": "--learning-rate nan: expected at least 0",
         "train --out new --limit 2": "at least 3 to split",
+        "train --out new --weights unrolled": "--weights unrolled: found another network; expected",
+        "train --out new --weights kt_tv": "--weights kt_tv: found another network; expected",
+        "train --out new --weights cines.npz": "found no weights of this course",
     }.items(),
 )
 def test_refusals(command, said, cines, capsys):
@@ -293,6 +297,20 @@ def test_train_writes_the_seeds_folder_and_resumes(cines, capsys):
 
     assert cli.main(["evaluate", "--data", cines, "--method", str(out), *FAST, "--json", "run.json"]) == 0
     assert json.loads(Path("run.json").read_text())["method"] == "first"
+
+
+def test_training_goes_on_from_the_weights_of_another_run(cines):
+    command = [*TRAIN, "--frames", "3", "--data", cines, *FAST]
+    assert cli.main([*command, "--out", "first"]) == 0
+    assert cli.main([*command, "--learning-rate", "0", "--weights", "first", "--out", "second"]) == 0
+    first, second = (load_file(f"{run}/best.safetensors") for run in ("first", "second"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert json.loads(Path("second/config.json").read_text())["started_from"].startswith("SHA-256 ")
+
+
+def test_bart_is_a_method_where_it_is_installed(cines, capsys, monkeypatch):
+    monkeypatch.setattr(cli.shutil, "which", lambda program: None)
+    assert "found no program bart" in refused(capsys, "evaluate", "--data", cines, "--method", "bart")
 
 
 def test_images_are_the_cines(cines):
