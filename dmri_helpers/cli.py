@@ -194,7 +194,7 @@ class Train:
 
     Example: dmri train --out runs/long --profile full --max-minutes 55 --resume
 
-    Example: torchrun --nproc-per-node 4 -m dmri_helpers train --out runs/large --profile full --ema 0.999
+    Example: torchrun --nproc-per-node 4 -m -- dmri_helpers train --out runs/large --profile full --ema 0.999
 
     Example: dmri train --out runs/tuned --model unrolled --profile tiny --weights runs/first --learning-rate 2e-4
     """
@@ -812,7 +812,7 @@ def _is_main_process() -> bool:
 def _command_to_go_on(argv: list[str]) -> str:
     several = int(os.environ.get("WORLD_SIZE") or 1) > 1
     command = shlex.join([*argv, *([] if "--resume" in argv else ["--resume"])])
-    return ("torchrun [as before] -m dmri_helpers " if several else "dmri ") + command
+    return ("torchrun [as before] -m -- dmri_helpers " if several else "dmri ") + command
 
 
 def _one_line(box: str) -> str:

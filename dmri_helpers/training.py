@@ -105,7 +105,7 @@ def fit(
         elif not resume and (out / "log.csv").exists():
             raise FileExistsError(f"{out} holds a run already: resume it, or choose another folder")
         if team.is_main_process:
-            _start_folder(out, run)
+            _start_folder(out, run, team.num_processes)
     if not log:
         log.append(
             _validate(kept, validation, config, team) | {"epoch": 0, "train_loss": math.nan, "seconds": 0.0}
@@ -425,13 +425,13 @@ def _validate(model, validation, config: TrainConfig, team) -> dict:
     return {"val_loss": loss / len(validation), "val_psnr": psnr / len(validation)}
 
 
-def _start_folder(out: Path, run: dict) -> None:
+def _start_folder(out: Path, run: dict, processes: int) -> None:
     """Make the run folder, say in it what is run, and remove what a process that was killed left half written."""
     out.mkdir(parents=True, exist_ok=True)
     for name in ("config.json", "best", "last", "log.csv", "output.txt", "checkpoint", "curves.png"):
         for half in out.glob(f".{name}.*"):
             half.unlink(missing_ok=True)
-    text = json.dumps(_jsonable({**run, **machine(), **commit()}), indent=1)
+    text = json.dumps(_jsonable({**run, "processes": processes, **machine(), **commit()}), indent=1)
     write_text(out / "config.json", text + "\n")
 
 

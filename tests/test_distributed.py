@@ -15,10 +15,10 @@ from dmri_helpers import cli, data, training
 
 pytest.importorskip("accelerate", reason="accelerate is not installed: [test]")
 ROOT = Path(__file__).resolve().parents[1]
-TORCHRUN = "-m torch.distributed.run --standalone --nproc-per-node 2 -m dmri_helpers".split()
+TORCHRUN = "-m torch.distributed.run --standalone --nproc-per-node 2 -m -- dmri_helpers".split()
 OPTIONS = """train --data cines.npz --split 7 3 1 --model unrolled --cascades 1 --features 3 --epochs 4
-    --learning-rate 1e-2 --crop 12 --acceleration 3 --center-lines 3 --ema 0.8 --clip 1e-2 --noise 0.01 --augment
-    --density mixed --acceleration-to 5 --no-mixed-precision --device cpu""".split()
+    --start view_sharing --learning-rate 1e-2 --crop 12 --acceleration 3 --center-lines 3 --ema 0.8 --clip 1e-2
+    --noise 0.01 --augment --density mixed --acceleration-to 5 --no-mixed-precision --device cpu""".split()
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,8 @@ def test_two_processes_are_one_with_the_doubled_batch(folder, monkeypatch):
     assert files[0] == files[1] and files[0].count("checkpoint.pt") == 1
     tables = [(folder / name / "output.txt").read_text().count("Epoch ") for name in ("one", "two")]
     assert tables == [5, 5]
-    assert json.loads((folder / "two" / "config.json").read_text())["training"]["batch_size"] == 2
+    config = json.loads((folder / "two" / "config.json").read_text())
+    assert config["training"]["batch_size"] == 2 and config["processes"] == 2
 
 
 def test_the_slurm_script_goes_on_until_the_run_is_complete(folder):
