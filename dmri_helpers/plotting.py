@@ -171,8 +171,9 @@ def _wrap(title: str, width: int = 22) -> str:
 
 
 def _title(label: str) -> str:
-    """A title from an axis label: without the unit, with a capital."""
-    return label[:1].upper() + label[1:].split(" (")[0]
+    """A title from an axis label: without the unit, with a capital where that is no symbol (``k-t``)."""
+    title = label.split(" (")[0]
+    return title if title[1:2] == "-" else title[:1].upper() + title[1:]
 
 
 def _image_axes(ax: Axes, title: str, x: str = "x (pixel)", y: str = "y (pixel)") -> None:
