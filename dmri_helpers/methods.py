@@ -63,7 +63,7 @@ def build(config: NetworkConfig, seed: int = 0) -> torch.nn.Module:
 
 
 def _phase_of_the_centre(cine: torch.Tensor) -> torch.Tensor:
-    """Slow enough to be taken from the lines that every frame has: of a real image it is zero, exactly."""
+    """Slow enough to be taken from the lines that every frame has: of a real image it is zero."""
     return classical.slow_phase(cine, lines=2)
 
 

@@ -130,7 +130,10 @@ class Unrolled(nn.Module):
         ForwardModel(mask).check(kspace)
         hybrid = fftc_y(ifft2c(kspace))
         image = self.start(kspace, mask)
-        beside = (self.hint(kspace, mask), torch.zeros_like(image)) if self.hint else ()
+        beside = ()
+        if self.hint:
+            hint = image if self.hint is self.start else self.hint(kspace, mask)
+            beside = hint, torch.zeros_like(image)
         phase = self.phase_of(image) if self.phase_of else None
         yield image
         for cascade in range(self.cascades):

@@ -107,6 +107,15 @@ def test_the_fast_convolution_is_the_plain_one(features, t):
         torch.testing.assert_close(fast(x), results[0][0], atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("blocks, x", [(1, 20), (2, 23)])
+def test_strips_are_the_whole(monkeypatch, blocks, x):
+    monkeypatch.setattr(networks, "_STRIP", 4)
+    network, cine = wake(ResNet3D(4, blocks, hints=1)), random_cine(1, 5, 9, x)
+    whole = network(cine, cine.flip(3)).detach()
+    with torch.no_grad():
+        torch.testing.assert_close(network(cine, cine.flip(3)), whole, atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("masks", [1, 2])
 def test_hard_consistency_is_exact(masks):
     m, x = random_cine(2, 4, 24, 8), random_cine(2, 4, 24, 8, seed=1)
