@@ -577,13 +577,14 @@ def benchmark(result: Mapping[str, Any]) -> Figure:
             if 0.5 < of["seconds"] / row["seconds"] < 2 and abs(of["psnr_volume"]["mean"] - mean) < 2
         ]
         left = row["seconds"] < max(near)  # away from the neighbour
+        beside = {"xytext": (-9 if left else 9, 0), "ha": "right" if left else "left", "va": "center"}
+        above = {"xytext": (0, 4), "ha": "center", "va": "bottom"}  # a long name has no room elsewhere
+        long = len(name) > 14
         quality.annotate(
-            name,
-            (row["seconds"], mean),
-            (-9 if left else 9, 0),
+            _wrap(name, 14),
+            (row["seconds"], mean + std if long else mean),
             textcoords="offset points",
-            ha="right" if left else "left",
-            va="center",
+            **(above if long else beside),
         )
     quality.set(xscale="log", xlabel="time per cine (s)", ylabel="volume PSNR (dB)", title="Methods")
     quality.set_xlim(fastest / 30, 15 * slowest)

@@ -40,6 +40,7 @@ LABELS = {
     "kt_tv": "k-t total variation",
     "bart": "BART, temporal TV + wavelets",
     "dual_unet": "dual U-Net",
+    "cascades_5": "5 cascades, trained in class",
     "unrolled": "unrolled network",
 }
 COLUMNS = {  # metric -> heading, digits

@@ -280,7 +280,7 @@ plotting.cine_comparison(shown, frame=3, reference="fully sampled", scores=score
 # %% [markdown]
 # **Figure 6.3.** The middle of one frame by cascades of different length, with the errors ten times
 # brighter than the image (PSNR: of the whole cine). The errors fade first where little moves; the last to
-# go are the wall of the heart and the edges that move with it.
+# go are small bright vessels and the edges that move with the heart.
 #
 # With *checkpointing* only the image between two cascades is kept, and the inside of a cascade is
 # computed again when the backward pass gets there: memory for time. The seed report needed

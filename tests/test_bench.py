@@ -76,7 +76,7 @@ def test_numbers_survive_json_and_make_a_table_and_a_figure(cines, monkeypatch):
         assert f"| {row['method']} |" in table
     assert training.machine()["machine"] in table and "quick" in table
     figure = plotting.benchmark(result)
-    shown = {text.get_text() for text in figure.axes[0].texts}
+    shown = {text.get_text().replace("\n", " ") for text in figure.axes[0].texts}
     assert {plotting.NAMES.get(row["method"], row["method"]) for row in result["methods"]} == shown
     plt.close(figure)
 
