@@ -418,6 +418,7 @@ def shrink_spectrum(part, threshold):
     return torch.fft.ifft(spectrum, dim=1, norm="ortho")
 
 
+# %%
 def my_low_rank_sparse(kspace, mask, data_weight, iterations, sparse=2.0):
     forward = operators.ForwardModel(mask)
     image = classical.temporal_mean(kspace, mask)
@@ -429,6 +430,7 @@ def my_low_rank_sparse(kspace, mask, data_weight, iterations, sparse=2.0):
     return L, S
 
 
+# %%
 motion = cine.abs().std(dim=1, keepdim=True).square()  # (1, 1, y, x)
 column = int(motion.sum(dim=2).argmax())  # the column that moves most
 first = min(max(column - x // 8, 0), x - x // 4)
