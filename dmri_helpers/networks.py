@@ -284,9 +284,8 @@ class _Conv3d(nn.Conv3d):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         if self.in_channels > 4 and torch.is_grad_enabled():
             return super().forward(_Cyclic.apply(features))
-        if (
-            self.in_channels > 4
-        ):  # no copy: zeros around the frames, then what the first and the last one lack
+        if self.in_channels > 4:
+            # no copy: zeros around the frames, then what the first and the last one lack
             out = functional.conv3d(features, self.weight, self.bias, padding=1)
             for frame, neighbour, tap in ((0, -1, 0), (-1, 0, 2)):
                 out[:, :, frame] += functional.conv2d(
