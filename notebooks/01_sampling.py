@@ -43,7 +43,8 @@ import math
 import torch
 
 from dmri_helpers import (
-    data, fingerprint, fourier, operators, plotting, profiles, sampling, training, widgets,
+    data, exercises, fingerprint, fourier, operators, plotting, profiles, sampling, training,
+    widgets,
 )  # fmt: skip
 
 profile, source, seed = profiles.current(), profiles.data_source(), 0
@@ -474,40 +475,70 @@ for name, kept_share in kept.items():
 # %% [markdown]
 # ## Exercises
 #
-# ### Exercise 1.1 · A second opinion
-#
-# Draw 2000 frames with `numpy.random.Generator.choice(..., replace=False, p=...)`, one after the
-# other, and compare how often each line is drawn with 2000 frames of `my_mask`. Use no centre
-# lines.
-#
-# *Hint:* `p` must sum to 1, and `choice` returns line numbers.
+# Each asks for a function. Write it in the cell below the question, then run the check: it tries your
+# function on small examples and says what is right, or what is not. A solution follows, folded away.
 
-# %% tags=["hide-cell"]
+# %% [markdown]
+# ### Exercise 1.1 · Write the mask, another way
+#
+# Draw the lines of every frame with `numpy.random.Generator.choice(..., replace=False, p=...)`, one
+# frame after the other, in place of the race. The centre lines are always in, and count.
+#
+# *Hint:* take the centre lines out of the weights before you draw; `p` must sum to 1.
+
+# %% tags=["hide-cell", "solution"]
 # Solution 1.1
 import numpy as np
 
-weights = sampling.line_density(192).clamp(min=1e-12)
-rng, chances = np.random.default_rng(0), (weights / weights.sum()).numpy()
-often = np.zeros(192)
-for _ in range(2000):
-    often[rng.choice(192, 38, replace=False, p=chances)] += 1 / 2000
-race = my_mask(2000, 192, 38, 0, weights, seed=1).double().mean(dim=0)
-print(f"largest difference of any line: {np.abs(often - race.numpy()).max():.2f}")
-plotting.curves(k, {"share of frames": {"numpy choice": often, "race": race}}, "line")
 
-# %% [markdown]
+def chosen_mask(frames, lines, per_frame, center_lines, seed):
+    """Variable-density mask, boolean tensor (frames, lines), drawn by numpy's choice."""
+    rng = np.random.default_rng(seed)
+    mask = np.zeros((frames, lines), dtype=bool)
+    first = lines // 2 - center_lines // 2
+    mask[:, first : first + center_lines] = True
+    p = sampling.line_density(lines).clamp(min=1e-12).numpy() * ~mask[0]
+    for frame in mask:
+        frame[rng.choice(lines, per_frame - center_lines, replace=False, p=p / p.sum())] = True
+    return torch.from_numpy(mask)
+
+
+# %%
+exercises.check_1_1(chosen_mask)
+
+# %% tags=["hide-cell", "solution"]
+# Solution 1.1: how often is each line drawn, by either way?
+often = chosen_mask(2000, 192, 38, 0, seed=0).double().mean(dim=0)
+race = my_mask(2000, 192, 38, 0, sampling.line_density(192), seed=1).double().mean(dim=0)
+print(f"largest difference of any line: {(often - race).abs().max():.2f}")
+k192 = torch.arange(192) - 96
+plotting.curves(k192, {"share of frames": {"numpy choice": often, "race": race}}, "line")
+
+# %% [markdown] tags=["solution"]
 # The two agree up to the scatter of 2000 draws. Neither follows the density exactly: a line can be
 # drawn only once per frame, so the likeliest lines saturate.
-#
+
+# %% [markdown]
 # ### Exercise 1.2 · Only the centre?
 #
-# 38 lines all in the centre would hold the most energy of any 38. Compare such a mask with ours:
-# the energy each keeps, and the image. Which would you hand to a cardiologist?
+# 38 lines all in the centre would hold the most energy of any 38. Or would they? **Predict** first:
+# which mask keeps more of the energy, the `"random"` one of section 1.5 or the `"centre"` one? And
+# which would you rather reconstruct from? Return both words. Then look.
 #
 # *Hint:* `distance` from section 1.2 knows how far each line is from the centre.
 
-# %% tags=["hide-cell"]
+# %% tags=["hide-cell", "solution"]
 # Solution 1.2
+def random_or_centre():
+    """(which keeps more energy, which one to reconstruct from), each "random" or "centre"."""
+    return "centre", "random"
+
+
+# %%
+exercises.check_1_2(random_or_centre)
+
+# %% tags=["hide-cell", "solution"]
+# Solution 1.2: look
 central = distance[:, 0].argsort(stable=True)[: int(mask[0, 0].sum())]
 low_pass = torch.zeros(1, 1, y, 1, dtype=torch.bool).index_fill(2, central, True).expand_as(mask)
 low = operators.ForwardModel(low_pass).normal(cine[None])
@@ -515,25 +546,56 @@ for name, image in (("variable density", right), ("centre only", low)):
     print(f"{name}: {100 * image.abs().square().sum() / energy_full:.2f} % of the energy")
 plotting.cine_comparison({"variable density": right[0], "centre only": low[0]}, frame=0)
 
-# %% [markdown]
+# %% [markdown] tags=["solution"]
 # Centre only keeps more energy and at first sight looks cleaner, so a careless reader picks it. But
 # its detail along $y$ is gone for good: no frame ever measures the rim, and what no frame has seen
 # no method can bring back, it can only invent it. The smear of the random mask is another one in
 # every frame, and that can be undone, as the next notebook shows.
-#
+
+# %% [markdown]
 # ### Exercise 1.3 · No randomness at all
 #
-# Build a *lattice* mask: line `k` is measured in frame `t` if `(k + t) % 5 == 0`. After how many
+# Build a *lattice* mask: line `k` is measured in frame `t` if `(k + t) % step == 0`. After how many
 # frames has every line been seen? (Whether that makes a good mask, the next notebook will tell.)
 #
-# *Hint:* broadcasting: `torch.arange(y)[None] + torch.arange(t)[:, None]`.
+# *Hint:* broadcasting: `torch.arange(lines)[None] + torch.arange(frames)[:, None]`.
 
-# %% tags=["hide-cell", "nbval-check-output"]
+# %% tags=["hide-cell", "solution"]
 # Solution 1.3
-lattice = (torch.arange(y)[None] + torch.arange(t)[:, None]) % 5 == 0
-progress = seen_by(lattice[None, :, :, None])
+def lattice(frames, lines, step):
+    """Line k is measured in frame t if (k + t) % step == 0: boolean, (frames, lines)."""
+    return (torch.arange(lines)[None] + torch.arange(frames)[:, None]) % step == 0
+
+
+# %%
+exercises.check_1_3(lattice)
+
+# %% tags=["hide-cell", "solution"]
+# Solution 1.3: count
+progress = seen_by(lattice(t, y, 5)[None, :, :, None])
 print("every line seen after", int((progress < y).sum()) + 1, "frames")
-assert lattice[:5].sum(dim=0).eq(1).all()  # each exactly once in five frames
+
+# %% [markdown]
+# ### Exercise 1.4 · Find the bug
+#
+# Mistake 1 of section 1.8 loses a centre line whenever their number is odd. Repair the three lines of
+# `wrong_mask` that decide where the centre is: which lines are the centre, for *any* number of lines
+# and of centre lines? An even number takes its extra line from the negative frequencies.
+#
+# *Hint:* the zero frequency is line `lines // 2`. Find the first line; the last one follows.
+
+# %% tags=["hide-cell", "solution"]
+# Solution 1.4
+def center(lines, center_lines):
+    """Which lines are the centre: boolean, (lines,)."""
+    first = lines // 2 - center_lines // 2
+    kept = torch.zeros(lines, dtype=torch.bool)
+    kept[first : first + center_lines] = True
+    return kept
+
+
+# %%
+exercises.check_1_4(center)
 
 # %% [markdown]
 # ## What you take with you

@@ -1,0 +1,92 @@
+"""Planted mistakes of 01_sampling."""
+
+import torch
+from test_exercises import turned_away
+
+from dmri_helpers import exercises, sampling
+
+
+def right_mask(frames, lines, per_frame, center_lines, seed):
+    return sampling.ky_t_mask((frames, lines, 1), lines / per_frame, center_lines, seed=seed)[0, :, :, 0]
+
+
+def test_mask(capsys):
+    check = exercises.check_1_1
+    check(right_mask)
+    assert capsys.readouterr().out.startswith("Right: ")
+
+    def halved(frames, lines, per_frame, center_lines, seed):
+        mask, half = right_mask(frames, lines, per_frame, center_lines, seed), center_lines // 2
+        mask[:, lines // 2 + half] = False
+        return mask
+
+    def uniform(frames, lines, per_frame, center_lines, seed):
+        arrival = torch.rand(frames, lines, generator=torch.Generator().manual_seed(seed))
+        first = lines // 2 - center_lines // 2
+        arrival[:, first : first + center_lines] = -1
+        return torch.zeros(frames, lines, dtype=torch.bool).scatter(
+            1, arrival.argsort(1)[:, :per_frame], True
+        )
+
+    turned_away(check, halved, "lacks the centre lines .*Halving an odd number")
+    turned_away(check, uniform, "drawn by their density")
+    turned_away(check, lambda *a, **k: right_mask(*a, **k).float(), "torch.float32, expected torch.bool")
+    turned_away(check, lambda *a, **k: right_mask(*a, **k)[:, :, None], "returns the shape")
+    turned_away(
+        check, lambda f, *a, **k: right_mask(f, *a, **k)[:1].expand(f, -1), "same lines in every frame"
+    )
+    turned_away(check, lambda f, n, p, c, seed: right_mask(f, n, p + c, c, seed), "the centre lines included")
+    turned_away(check, lambda f, n, p, c, seed: right_mask(f, n, p, c, 0), "another seed gives the same")
+    turned_away(
+        check,
+        lambda f, n, p, c, seed: right_mask(f, n, p, c, torch.seed() % 2**31),
+        "the same seed gives another",
+    )
+
+
+def test_random_or_centre():
+    exercises.check_1_2(lambda: ("centre", "random"))
+    turned_away(exercises.check_1_2, lambda: ("random", "random"), "count the energy")
+    turned_away(exercises.check_1_2, lambda: ("centre", "centre"), "bring it back")
+    turned_away(
+        exercises.check_1_2, lambda: ("center", "random"), "expected 'random' or 'centre', found 'center'"
+    )
+    turned_away(exercises.check_1_2, lambda: "centre", "expected two words")
+
+
+def test_lattice():
+    def lattice(frames, lines, step, sign=1):
+        return (torch.arange(lines)[None] + sign * torch.arange(frames)[:, None]) % step == 0
+
+    exercises.check_1_3(lattice)
+    turned_away(exercises.check_1_3, lambda *a: lattice(*a, sign=-1), "move the other way")
+    turned_away(exercises.check_1_3, lambda *a: lattice(*a, sign=0), "Do the lines move")
+    turned_away(exercises.check_1_3, lambda f, n, s: lattice(f, n, s).T, "returns the shape")
+    turned_away(
+        exercises.check_1_3, lambda f, n, s: lattice(f + 1, n, s)[1:], "line 0 is measured in frame 0"
+    )
+
+
+def test_center():
+    def center(
+        lines,
+        count,
+        first=lambda lines, count: lines // 2 - count // 2,
+        last=lambda first, count: first + count,
+    ):
+        begin = first(lines, count)
+        return (torch.arange(lines) >= begin) & (torch.arange(lines) < last(begin, count))
+
+    exercises.check_1_4(center)
+    turned_away(
+        exercises.check_1_4,
+        lambda n, c: center(n, c, last=lambda first, count: first + count // 2 * 2),
+        "keeps 10 lines",
+    )
+    turned_away(
+        exercises.check_1_4,
+        lambda n, c: center(n, c, first=lambda n, c: (n - c + 1) // 2),
+        "negative frequencies",
+    )
+    turned_away(exercises.check_1_4, lambda n, c: torch.arange(n) < c, "without the zero frequency")
+    turned_away(exercises.check_1_4, lambda n, c: center(n, c)[None], "returns the shape")
