@@ -92,7 +92,8 @@ def check_1_3(lattice: Callable) -> str:
         )
         demand(
             mask[1, step - 1],
-            f"{asked}: line {step - 1} belongs to frame 1, for ({step - 1} + 1) % {step} is 0. Do yours move the other way?",
+            f"{asked}: line {step - 1} belongs to frame 1, for ({step - 1} + 1) % {step} is 0. "
+            "Do yours move the other way?",
         )
     return "each line once in every five frames"
 
