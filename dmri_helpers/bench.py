@@ -219,11 +219,11 @@ def sliders(cines: data.Cines, moves: int = 5) -> dict[str, float]:
     def undersample(mask: torch.Tensor, frame: int) -> torch.Tensor:
         return ForwardModel(mask[:, frame : frame + 1]).normal(cine[None, frame : frame + 1])[0, 0].abs()
 
-    explorer = widgets.mask_explorer(lambda **settings: ky_t_mask(cines.shape[1:], **settings), undersample)
+    explorer = widgets.mask_explorer(lambda **settings: ky_t_mask(cines.shape[1:], **settings), undersample, cine)
     latency = {}
     for name, control in explorer.controls.items():
-        here = control.value
-        there = control.options[-1] if hasattr(control, "options") else here + control.step
+        here, values = control.value, [value for _, value in control.options]
+        there = values[values.index(here) - 1]
         times = []
         for move in range(2 * moves):
             started = time.perf_counter()

@@ -1,8 +1,8 @@
 """Sliders that live in a notebook, in a page on disk and on paper.
 
-Both widgets hand the notebook several forms of themselves and the reader's program takes the best it can
-show: :func:`frame_slider` is self-contained HTML (one sprite image and a little JavaScript, nothing is
-fetched) and a PNG strip; :func:`mask_explorer` is live with a kernel and a picture without.
+All hand the notebook several forms of themselves and the reader's program takes the best it can show.
+:func:`cine_viewer` is self-contained HTML (one sprite image and a little JavaScript, nothing is fetched) and a PNG
+strip. An :func:`explorer` is live with a kernel; without, HTML that holds a small grid of its pictures; and a PNG.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import io
 import json
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 from typing import Any
 
 import matplotlib
@@ -23,6 +25,7 @@ from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
 from . import plotting
+from .metrics import cine_metrics
 
 BUDGET = 300_000
 """Bytes one slider may take in a notebook, all its forms together."""
@@ -63,6 +66,9 @@ _STYLE = """
 #ID canvas{display:block;width:100%;margin:0 0 4px;background:#000;image-rendering:pixelated}
 #ID .dmri-scale{height:14px;image-rendering:auto}
 #ID label{display:flex;align-items:center;gap:8px;margin:6px 0;max-width:640px}
+#ID .dmri-window{display:flex;flex-wrap:wrap;align-items:center;gap:0 16px;max-width:640px}
+#ID .dmri-window label{flex:1 1 220px}
+#ID .dmri-panels canvas{cursor:crosshair}
 #ID label span{min-width:9.5em;font-variant-numeric:tabular-nums}
 #ID input{flex:1;min-width:60px;height:24px;accent-color:#0072B2}
 #ID button{font:inherit;min-width:5em;min-height:32px;padding:2px 10px;border:1px solid currentColor;
@@ -94,22 +100,38 @@ _SCRIPT = """
   };
   sprite.onload = () => {
     view.className = "dmri-view";
-    const control = (text, max, value, step) => {
-      const label = add(view, "label"), shown = add(label, "span");
-      const input = add(label, "input", {}, {type: "range", min: 0, max: max, step: 1, value: value,
+    const control = (parent, text, range, value, words) => {
+      const label = add(parent, "label"), shown = add(label, "span");
+      const input = add(label, "input", {}, {type: "range", min: range[0], max: range[1], step: range[2],
         "aria-label": text, "data-lm-suppress-shortcuts": "true"});
       input.value = value;
       const show = () => {
-        const at = input.value * step, end = max * step;
-        shown.textContent = text + " " + at + " / " + end;
-        input.setAttribute("aria-valuetext", text + " " + at + " of " + end);
+        shown.textContent = text + " " + words(+input.value);
+        input.setAttribute("aria-valuetext", text + " " + words(+input.value).replace("/", "of"));
       };
+      input.addEventListener("input", () => draw());
       return {label: label, input: input, show: show, get at() { return +input.value; }};
     };
-    const frame = control("frame", D.frames - 1, D.frame, 1);
-    const column = D.column === null ? null : control("column x", D.width - 1, D.column, D.step);
-    const play = add(frame.label, "button", {type: "button", textContent: "Play"},
-      {"aria-pressed": "false", "data-lm-suppress-shortcuts": "true"});
+    const frame = control(view, "frame", [0, D.frames - 1, 1], D.frame, at => at + " / " + (D.frames - 1));
+    const column = D.column === null ? null : control(view, "column x", [0, D.width - 1, 1], D.column,
+      at => at * D.step + " / " + (D.width - 1) * D.step);
+    const button = (parent, text) => add(parent, "button", {type: "button", textContent: text},
+      {"data-lm-suppress-shortcuts": "true"});
+    const play = button(frame.label, "Play");
+    play.setAttribute("aria-pressed", "false");
+    const tones = add(view, "div", {className: "dmri-window"}), span = D.white - D.black;
+    const magnitude = at => (+at).toPrecision(2);
+    const level = control(tones, "level", [D.black, D.white, span / 100], D.black + span / 2, magnitude);
+    const width = control(tones, "window", [span / 50, span, span / 50], span, magnitude);
+    const reset = button(tones, "Reset");
+    reset.onclick = () => { level.input.value = D.black + span / 2; width.input.value = span; draw(); };
+    const gray = new Uint8ClampedArray(256);
+    const toned = context => {
+      if (width.at >= span && Math.abs(level.at - D.black - span / 2) < span / 1000) return;
+      const image = context.getImageData(0, 0, context.canvas.width, context.canvas.height), p = image.data;
+      for (let i = 0; i < p.length; i += 4) p[i] = p[i + 1] = p[i + 2] = gray[p[i]];
+      context.putImageData(image, 0, 0);
+    };
     view.style.setProperty("--n", D.titles.length);
     view.style.setProperty("--half", Math.ceil(D.titles.length / 2));
     view.style.setProperty("--few", Math.min(2, D.titles.length));
@@ -122,20 +144,24 @@ _SCRIPT = """
         const canvas = add(figure, "canvas", {width: profile ? 6 * D.frames : D.width, height: D.height},
           {role: "img", "aria-label": title + ", " + text});
         if (profile) canvas.style.aspectRatio = D.width + " / " + D.height;
-        const context = canvas.getContext("2d", {willReadFrequently: row >= D.titles.length});
+        const context = canvas.getContext("2d", {willReadFrequently: true});
         context.imageSmoothingEnabled = false;
         draws.push((t, x) => {
           const top = row * D.cell[0];
           if (profile) for (let f = 0; f < D.frames; f++)
             context.drawImage(sprite, f * D.cell[1] + x, top, 1, D.height, 6 * f, 0, 6, D.height);
           else context.drawImage(sprite, t * D.cell[1], top, D.width, D.height, 0, 0, D.width, D.height);
-          if (row >= D.titles.length) colored(context);
+          if (row >= D.titles.length) colored(context); else toned(context);
           if (x === null) return;
           context.fillStyle = "#E69F00";
           if (profile) context.fillRect(6 * t, 0, 1, D.height);
           else context.fillRect(x, 0, 1, D.height);
         });
-        return canvas;
+        canvas.onclick = event => {
+          const at = Math.floor(event.offsetX / canvas.clientWidth * (profile ? D.frames : D.width));
+          if (profile) frame.input.value = at; else if (column) column.input.value = at; else return;
+          draw();
+        };
       };
       paint(n, false, "y against x");
       if (column) paint(n, true, "y against frame at the chosen column");
@@ -152,8 +178,9 @@ _SCRIPT = """
       }
     });
     const draw = () => {
-      frame.show();
-      if (column) column.show();
+      for (const each of [frame, column, level, width]) if (each) each.show();
+      for (let v = 0; v < 256; v++)
+        gray[v] = 255 * ((D.black + v / 255 * span - level.at) / width.at + 0.5);
       draws.forEach(paint => paint(frame.at, column ? column.at : null));
     };
     let playing = false, then = 0;
@@ -168,8 +195,6 @@ _SCRIPT = """
       play.setAttribute("aria-pressed", playing);
       if (playing) requestAnimationFrame(step);
     };
-    frame.input.addEventListener("input", draw);
-    if (column) column.input.addEventListener("input", draw);
     draw();
     root.querySelector(".dmri-poster").style.display = "none";
     root.prepend(view);
@@ -180,8 +205,8 @@ _SCRIPT = """
 """
 
 
-class FrameSlider:
-    """Several cines under one frame slider; see :func:`frame_slider`.
+class CineViewer:
+    """Several cines under one frame slider; see :func:`cine_viewer`.
 
     Its MIME bundle has ``text/html`` (live where scripts run, else a poster), ``image/png`` (a strip of
     frames, for print) and ``text/plain``. The same cines give the same bytes.
@@ -201,8 +226,9 @@ class FrameSlider:
         }
 
 
-def frame_slider(
-    cines: Mapping[str, Any],
+def cine_viewer(
+    cines: Mapping[str, Any] | Sequence[Any],
+    titles: Sequence[str] | None = None,
     *,
     window: tuple[float, float] = (0, 1),
     errors_against: str | None = None,
@@ -211,15 +237,18 @@ def frame_slider(
     column: int | None = None,
     zoom: float | None = None,
     milliseconds: int = 60,
-) -> FrameSlider:
-    """Look through several cines with one frame slider and a play button.
+) -> CineViewer:
+    """Look through several cines with one frame slider and a play button, level and window, and a temporal profile.
 
     Parameters
     ----------
     cines
-        title -> cine ``(t, y, x)`` or ``(1, t, y, x)``, tensor or array, complex or real, all of one shape
+        title -> cine ``(t, y, x)`` or ``(1, t, y, x)``, tensor or array, complex or real, all of one shape; or such
+        cines in a row, with their titles
+    titles
+        of the cines in a row
     window
-        magnitudes shown as black and white
+        magnitudes shown as black and white at first; the reader narrows them
     errors_against
         title of the reference; the others then show ``|x - reference|`` below
     error_scale
@@ -241,8 +270,12 @@ def frame_slider(
     ------
     ValueError
         if shapes differ, an index is out of range, the window is empty, the reference is not among the cines,
-        or there are too many cines for one viewer
+        titles lack or are not as many as the cines, or there are too many cines for one viewer
     """
+    if not isinstance(cines, Mapping):
+        if titles is None or len(set(titles)) != len(cines):
+            raise ValueError(f"expected a title of its own for each of {len(cines)} cines, found {titles}")
+        cines = dict(zip(titles, cines, strict=True))
     arrays = plotting.same_cines(cines)
     frames, height, width = next(iter(arrays.values())).shape
     frame = plotting.check_index("frame", frame, frames)
@@ -266,7 +299,7 @@ def frame_slider(
 
     strip = _strip(rows, list(arrays), errors, frame)
     png, poster = _encode(strip, "PNG"), _encode(strip.convert("RGB"), "JPEG", quality=50)
-    sprite, rows, step = _sprite(rows, BUDGET - 14_000 - (len(png) + len(poster)) * 4 // 3)
+    sprite, rows, step = _sprite(rows, BUDGET - 16_000 - (len(png) + len(poster)) * 4 // 3)
     height, width = rows[0].shape[1:]
     error_text = f"|error| × {error_scale:g}" if errors_against is not None else ""
     display = round(step * width * zoom) if zoom else width * -(-220 // width)
@@ -284,6 +317,8 @@ def frame_slider(
         "errorMax": f"{(high - low) / error_scale:g}",
         "display": display,
         "pause": milliseconds,
+        "black": low,
+        "white": high,
         "sprite": _data_uri(sprite, "webp"),
         "colors": base64.b64encode(_error_colors().tobytes()).decode("ascii") if errors_against else "",
     }
@@ -301,7 +336,7 @@ def frame_slider(
         f"<style>{_STYLE.replace('#ID', '#' + name).replace('COMPACT', str(len(arrays) * 228 - 9))}</style>"
         f"<script>{_SCRIPT.replace('#ID', '#' + name).replace('DATA', data)}</script></div>"
     )
-    return FrameSlider(page, png, text)
+    return CineViewer(page, png, text)
 
 
 def _sprite(rows: list[np.ndarray], budget: int) -> tuple[bytes, list[np.ndarray], int]:
@@ -381,72 +416,190 @@ def _strip(
     return canvas.quantize(256, dither=Image.Dither.NONE)
 
 
-class MaskExplorer:
-    """Live sliders for the sampling pattern; see :func:`mask_explorer`.
+@dataclass(frozen=True)
+class Panel:
+    """One picture of an explorer."""
 
-    With a kernel it is an ipywidgets view; a page without one shows the picture of the first settings.
+    title: str
+    """above it"""
+    below: str
+    """what the axes are"""
+    pixels: np.ndarray
+    """bytes, gray ``(h, w)`` or coloured ``(h, w, 3)``"""
+
+
+_EXPLORER_STYLE = """
+#ID{max-width:100%;color:inherit;font:14px/1.4 system-ui,sans-serif}
+#ID .dmri-poster{max-width:100%;background:#fff}
+#ID .dmri-panels{display:flex;flex-wrap:wrap;gap:8px}
+#ID figure{margin:0;flex:0 1 WIDEpx;min-width:min(130px,45%)}
+#ID figcaption{font-weight:600;min-height:1.4em}
+#ID figure img{display:block;width:100%;aspect-ratio:1;image-rendering:pixelated;background:#000}
+#ID label{display:flex;align-items:center;gap:8px;margin:6px 0;max-width:640px}
+#ID label span{min-width:11em;font-variant-numeric:tabular-nums}
+#ID input,#ID select{flex:1;min-width:60px;min-height:24px;accent-color:#0072B2;font:inherit}
+#ID :focus-visible{outline:3px solid #E69F00;outline-offset:2px}
+#ID .dmri-told{min-height:1.4em;margin:4px 0}
+@media print{#ID .dmri-view{display:none}#ID .dmri-poster{display:block!important}}
+"""
+
+_EXPLORER_SCRIPT = """
+(() => {
+  const here = document.currentScript && document.currentScript.closest(".dmri-explorer");
+  const root = here || document.querySelector("#ID:not([data-ready])");
+  if (!root || root.dataset.ready) return;
+  const D = DATA, view = document.createElement("div"), places = D.controls.map(one => one.start);
+  const add = (parent, tag, set = {}, attributes = {}) => {
+    const node = Object.assign(document.createElement(tag), set);
+    for (const name in attributes) node.setAttribute(name, attributes[name]);
+    return parent.appendChild(node);
+  };
+  view.className = "dmri-view";
+  const shows = D.controls.map((one, n) => {
+    const label = add(view, "label"), shown = add(label, "span");
+    const common = {"aria-label": one.name, "data-lm-suppress-shortcuts": "true"};
+    const input = add(label, one.slides ? "input" : "select", {}, common);
+    if (one.slides) Object.assign(input, {type: "range", min: 0, max: one.words.length - 1, step: 1});
+    if (!one.slides) for (const [at, word] of one.words.entries()) add(input, "option", {value: at, textContent: word});
+    input.value = one.start;
+    input.addEventListener("input", () => { places[n] = +input.value; draw(); });
+    return () => {
+      shown.textContent = one.name + (one.slides ? " " + one.words[places[n]] : "");
+      input.setAttribute("aria-valuetext", one.name + " " + one.words[places[n]]);
+    };
+  });
+  const told = add(view, "div", {className: "dmri-told"}, {"aria-live": "polite"});
+  const panels = add(view, "div", {className: "dmri-panels"});
+  const draw = () => {
+    shows.forEach(show => show());
+    const state = D.states[places.reduce((at, place, n) => at * D.controls[n].words.length + place, 0)];
+    told.textContent = state.told;
+    while (panels.children.length > state.panels.length) panels.lastChild.remove();
+    state.panels.forEach(([title, below, image], n) => {
+      let figure = panels.children[n];
+      if (!figure) {
+        figure = add(panels, "figure");
+        add(figure, "figcaption");
+        add(figure, "img");
+        add(figure, "div");
+      }
+      figure.children[0].textContent = title;
+      figure.children[1].src = D.images[image];
+      figure.children[1].alt = title + "; " + state.told;
+      figure.children[2].textContent = below;
+    });
+  };
+  draw();
+  root.querySelector(".dmri-poster").style.display = "none";
+  root.prepend(view);
+  root.dataset.ready = "true";
+})();
+"""
+
+
+class Explorer:
+    """Settings to play with and the pictures they give; see :func:`explorer`.
+
+    With a kernel it is an ipywidgets view, live over all settings. Without one it is HTML that has the pictures of a
+    small grid of settings inside, and a PNG of the first for print and for viewers that run no scripts.
     """
 
     def __init__(
         self,
-        make_mask: Callable[[float, int, str, int], Any],
-        undersample: Callable[[Any, int], Any],
+        draw: Callable[..., tuple[str, list[Panel]]],
+        controls: Mapping[str, Sequence[Any]],
         start: Mapping[str, Any],
-        densities: Sequence[str],
+        grid: Mapping[str, Sequence[Any]],
     ) -> None:
         import ipywidgets
 
-        self._make_mask, self._undersample = make_mask, undersample
-        self._mask, self._drawn = None, None
+        self._draw = draw
+        told, panels = draw(**start)  # what is impossible at the start is an error
         wide = {"style": {"description_width": "110px"}, "layout": {"width": "420px"}}
-        self.controls = {
-            "acceleration": ipywidgets.FloatSlider(
-                value=start["acceleration"], min=1, max=12, step=0.5, description="acceleration", **wide
-            ),
-            "center_lines": ipywidgets.IntSlider(
-                value=start["center_lines"], min=0, max=48, description="centre lines", **wide
-            ),
-            "density": ipywidgets.Dropdown(
-                value=start["density"], options=list(densities), description="density", **wide
-            ),
-            "seed": ipywidgets.IntSlider(value=start["seed"], min=0, max=20, description="seed", **wide),
-            "frame": ipywidgets.IntSlider(
-                value=start["frame"], min=0, max=start["frames"] - 1, description="frame", **wide
-            ),
-        }
-        self.message = ipywidgets.HTML()
-        self.image = ipywidgets.Image(format="png", layout={"max_width": "100%"})
-        self.view = ipywidgets.VBox([*self.controls.values(), self.message, self.image])
-        self._redraw()
-        self.png = bytes(self.image.value)
+        self.controls = {}
+        for name, values in controls.items():
+            kind = ipywidgets.Dropdown if isinstance(start[name], str) else ipywidgets.SelectionSlider
+            options = [(_word(value), value) for value in values]
+            self.controls[name] = kind(options=options, value=start[name], description=_label(name), **wide)
+        self.picture = ipywidgets.HTML(_panels(told, panels))
+        self.view = ipywidgets.VBox([*self.controls.values(), self.picture])
         for control in self.controls.values():
             control.observe(self._redraw, names="value")
+        self.text = f"{told}: " + ", ".join(panel.title for panel in panels)
+        self.png = _encode(_poster(told, panels), "PNG")
+        self.html = _static(draw, {name: [*grid.get(name, [start[name]])] for name in controls}, start, self)
 
     def _redraw(self, change: Any = None) -> None:
-        settings = {name: control.value for name, control in self.controls.items()}
-        frame = settings.pop("frame")
         try:
-            if self._drawn != settings:
-                self._mask, self._drawn = self._make_mask(**settings), settings
-            mask = plotting.one_cine(self._mask, "mask")[:, :, 0].T > 0
-            image = plotting.magnitude(self._undersample(self._mask, frame))
+            self.picture.value = _panels(
+                *self._draw(**{name: one.value for name, one in self.controls.items()})
+            )
         except ValueError as problem:
-            self._drawn = None
-            self.message.value = f'<b role="alert">Not possible: {html.escape(str(problem))}</b>'
-            self.image.layout.visibility = "hidden"
-            return
-        self.message.value = ""
-        self.image.layout.visibility = "visible"
-        self.image.value = _encode_fast(_draw_sampling(mask, image, frame, settings))
+            self.picture.value = f'<b role="alert">Not possible: {html.escape(str(problem))}</b>'
 
     def __repr__(self) -> str:
-        return (
-            "sliders for acceleration, centre lines, density, seed and frame (with a kernel), else a picture"
-        )
+        return f"sliders for {', '.join(map(_label, self.controls))}; {self.text}"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        bundle = self.view._repr_mimebundle_()
-        return {**bundle, "image/png": base64.b64encode(self.png).decode("ascii"), "text/plain": repr(self)}
+        return {
+            **self.view._repr_mimebundle_(),
+            "text/html": self.html,
+            "image/png": base64.b64encode(self.png).decode("ascii"),
+            "text/plain": repr(self),
+        }
+
+
+def explorer(
+    draw: Callable[..., tuple[str, list[Panel]]],
+    controls: Mapping[str, Sequence[Any]],
+    start: Mapping[str, Any],
+    grid: Mapping[str, Sequence[Any]],
+) -> Explorer:
+    """Put a slider before every setting of a picture.
+
+    Parameters
+    ----------
+    draw
+        ``draw(**settings)`` -> a sentence and the panels; a ValueError is shown to the reader as a message
+    controls
+        setting -> the values that a slider (numbers) or a menu (words) offers
+    start
+        setting -> the value to start from
+    grid
+        setting -> the values that a page without a kernel offers; settings that it lacks stay at their start
+
+    Returns
+    -------
+        an object the notebook displays; at most 300 kB
+
+    Raises
+    ------
+    ValueError
+        if the settings to start from are impossible or not among the values, or the grid is too large for a page
+    """
+    for name, values in [*controls.items(), *grid.items()]:
+        if start[name] not in values:
+            raise ValueError(f"{_label(name)}: {start[name]!r} to start from is not among {list(values)}")
+    return Explorer(draw, controls, start, grid)
+
+
+def _label(name: str) -> str:
+    return name.replace("center", "centre").replace("_", " ")
+
+
+def _word(value: Any) -> str:
+    return "∞" if value == np.inf else value if isinstance(value, str) else f"{value:g}"
+
+
+def _panels(told: str, panels: Sequence[Panel]) -> str:
+    """Sentence and panels as HTML, for the live view."""
+    figures = "".join(
+        f'<figure style="margin:0;flex:0 1 230px"><figcaption><b>{html.escape(panel.title)}</b></figcaption>'
+        f'<img alt="{html.escape(panel.title)}" style="width:100%;aspect-ratio:1;image-rendering:pixelated" '
+        f'src="{_data_uri(_encode_fast(Image.fromarray(panel.pixels)), "png")}">{html.escape(panel.below)}</figure>'
+        for panel in panels
+    )
+    return f'<div>{html.escape(told)}</div><div style="display:flex;flex-wrap:wrap;gap:8px">{figures}</div>'
 
 
 def _encode_fast(image: Image.Image) -> bytes:
@@ -455,50 +608,93 @@ def _encode_fast(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def _draw_sampling(
-    mask: np.ndarray, image: np.ndarray, frame: int, settings: Mapping[str, Any]
-) -> Image.Image:
-    """Mask in ky-t ``(y, t)``, mask, point-spread function and aliased image of one frame, side by side."""
-    lines, frames = mask.shape
-    size, top, gap = 240, 50, 14
-    canvas = Image.new("L", (4 * size + 5 * gap, size + top + 26), 255)
+def _poster(told: str, panels: Sequence[Panel]) -> Image.Image:
+    """Sentence and panels in a row, for print."""
+    size, gap = 200, 10
+    wide = len(panels) * (size + gap) + gap
+    lines = textwrap.wrap(told, wide // 8)
+    top = 26 + 18 * len(lines)
+    canvas = Image.new("RGB", (wide, top + size + 22), "white")
     pen = ImageDraw.Draw(canvas)
+    pen.text((gap, 2), "\n".join(lines), "black", _font(13))
+    for n, panel in enumerate(panels):
+        left = gap + n * (size + gap)
+        pen.text((left, top - 20), panel.title, "black", _font(13))
+        canvas.paste(
+            Image.fromarray(panel.pixels).convert("RGB").resize((size, size), Image.Resampling.BOX),
+            (left, top),
+        )
+        pen.text((left, top + size + 3), panel.below, "black", _font(12))
+    return canvas.quantize(128, dither=Image.Dither.NONE)
 
-    def panel(place: int, title: str, below: str, values: np.ndarray | None) -> int:
-        left = gap + place * (size + gap)
-        pen.text((left, top - 22), title, 0, _font(15))
-        pen.text((left, top + size + 4), below, 0, _font(13))
-        if values is not None:
-            resized = Image.fromarray(values).resize((size, size), Image.Resampling.NEAREST)
-            canvas.paste(resized, (left, top))
-        return left
 
-    sampled = mask[:, frame]
-    panel(0, "mask in ky-t", "frame →   ky ↓", _to_bytes(mask, 0, 1))
-    mark = gap + round((frame + 0.5) * size / frames)
-    pen.line([(mark, top + size), (mark, top + size + 5)], 0, 2)
-    panel(1, f"mask of frame {frame}", "kx →   ky ↓", _to_bytes(np.repeat(sampled[:, None], lines, 1), 0, 1))
-    left = panel(2, "point-spread function", "y →   −60 to 0 dB ↑", None)
-    spread = np.abs(np.fft.fftshift(np.fft.ifft(np.fft.ifftshift(sampled))))
-    decibel = np.clip(20 * np.log10(np.maximum(spread / max(spread.max(), 1e-12), 1e-3)), -60, 0)
-    xs = left + np.arange(lines) * (size - 1) / max(lines - 1, 1)
-    pen.line(list(zip(xs, top - decibel * size / 60, strict=True)), 0, 1)
-    pen.rectangle([left, top, left + size, top + size], None, 150)
-    panel(3, f"aliased frame {frame}", "x →   y ↓", _to_bytes(image, 0, 1))
-    pen.text(
-        (gap, 4),
-        f"acceleration {settings['acceleration']:g}, {settings['center_lines']} centre lines, "
-        f"{settings['density']}, seed {settings['seed']}: {int(sampled.sum())} of {lines} lines, "
-        f"achieved {mask.size / max(int(mask.sum()), 1):.2f}",
-        0,
-        _font(15),
+def _static(draw: Callable, grid: Mapping[str, list], start: Mapping[str, Any], told: Explorer) -> str:
+    """The page without a kernel: the pictures of every combination of the grid, as good as the budget allows."""
+    states, images = [], {}
+    for values in product(*grid.values()):
+        try:
+            sentence, panels = draw(**dict(zip(grid, values, strict=True)))
+        except ValueError as problem:
+            sentence, panels = f"Not possible: {problem}", []
+        keys = []
+        for panel in panels:
+            key = hashlib.sha256(repr(panel.pixels.shape).encode() + panel.pixels.tobytes()).hexdigest()
+            keys.append(list(images).index(key) if key in images else len(images))
+            images.setdefault(key, panel.pixels)
+        states.append(
+            {"told": sentence, "panels": [[p.title, p.below, k] for p, k in zip(panels, keys, strict=True)]}
+        )
+    controls = [
+        {"name": _label(name), "words": list(map(_word, values)), "start": values.index(start[name]),
+         "slides": not isinstance(values[0], str)}
+        for name, values in grid.items() if len(values) > 1
+    ]  # fmt: skip
+    poster = _encode(Image.open(io.BytesIO(told.png)).convert("RGB"), "JPEG", quality=50)
+    budget = (
+        BUDGET - 8_000 - 2 * len(told.text) - len(json.dumps(states)) - (len(poster) + len(told.png)) * 4 // 3
     )
-    return canvas
+    settings = {"controls": controls, "states": states, "images": _within(list(images.values()), budget)}
+    data = json.dumps(settings, ensure_ascii=True).replace("<", "\\u003c").replace(">", "\\u003e")
+    name = "dmri-" + hashlib.sha256(data.encode()).hexdigest()[:12]
+    return (
+        f'<div class="dmri-explorer" id="{name}">'
+        f'<img class="dmri-poster" src="{_data_uri(poster, "jpeg")}" alt="{html.escape(told.text)}">'
+        f"<style>{_EXPLORER_STYLE.replace('#ID', '#' + name).replace('WIDE', '220')}</style>"
+        f"<script>{_EXPLORER_SCRIPT.replace('#ID', '#' + name).replace('DATA', data)}</script></div>"
+    )
+
+
+def _within(pictures: list[np.ndarray], budget: int) -> list[str]:
+    """Data URIs of so many bytes at most; first quality is given up, then resolution."""
+
+    def encoded(step: int, quality: int) -> list[str]:
+        uris = []
+        for pixels in pictures:
+            image = Image.fromarray(pixels)
+            two = pixels.ndim == 2 and len(np.unique(pixels)) < 3  # masks and curves stay sharp
+            image = image if two else image.reduce(step)
+            uris.append(_data_uri(_encode(image, "WEBP", quality=quality, lossless=two), "webp"))
+        return uris if sum(map(len, uris)) + 3 * len(uris) <= budget else []
+
+    for step in (1, 2, 4):
+        if smallest := encoded(step, 20):
+            return next(filter(None, (encoded(step, quality) for quality in (75, 55, 35))), smallest)
+    raise ValueError(f"{len(pictures)} pictures do not fit one explorer; offer fewer settings in its grid")
+
+
+def _decibel(error: np.ndarray) -> str:
+    return f"{-10 * np.log10(max(float((error**2).mean()), 1e-20)):.1f} dB"
+
+
+def _logarithmic(kspace: np.ndarray, peak: float) -> np.ndarray:
+    """Magnitude of k-space as bytes, 100 dB from black to white."""
+    return _to_bytes(20 * np.log10(np.maximum(kspace / peak, 1e-9)), -100, 0)
 
 
 def mask_explorer(
     make_mask: Callable[[float, int, str, int], Any],
     undersample: Callable[[Any, int], Any],
+    reference: Any,
     *,
     acceleration: float = 5,
     center_lines: int = 11,
@@ -506,8 +702,8 @@ def mask_explorer(
     seed: int = 0,
     frame: int = 0,
     densities: Sequence[str] = ("quadratic", "gaussian"),
-) -> MaskExplorer:
-    """Move acceleration, centre lines, density and seed; see mask, point-spread function and aliasing.
+) -> Explorer:
+    """Move acceleration, centre lines, density and seed; see mask, point-spread function, aliasing and its PSNR.
 
     Parameters
     ----------
@@ -516,6 +712,8 @@ def mask_explorer(
         ``(1, t, y, 1)``, True where sampled; a ValueError is shown to the reader as a message
     undersample
         ``undersample(mask, frame)`` -> the aliased image ``(y, x)`` of that frame, magnitudes in [0, 1]
+    reference
+        the fully sampled cine ``(t, y, x)``
     acceleration, center_lines, density, seed, frame
         the settings to start from
     densities
@@ -526,7 +724,181 @@ def mask_explorer(
     ValueError
         if the settings to start from are impossible
     """
-    start = {"acceleration": acceleration, "center_lines": center_lines, "density": density, "seed": seed}
-    mask = plotting.one_cine(make_mask(**start), "mask")
-    frame = plotting.check_index("frame", frame, len(mask))
-    return MaskExplorer(make_mask, undersample, {**start, "frame": frame, "frames": len(mask)}, densities)
+    truth = plotting.one_cine(reference, "reference")
+    frames, lines = truth.shape[:2]
+    kept = lru_cache(1)(make_mask)
+
+    def draw(frame: int, **settings: Any) -> tuple[str, list[Panel]]:
+        mask = plotting.one_cine(kept(**settings), "mask")[:, :, 0].T > 0
+        image = plotting.magnitude(undersample(kept(**settings), frame))
+        sampled = mask[:, frame]
+        spread = np.abs(np.fft.fftshift(np.fft.ifft(np.fft.ifftshift(sampled))))
+        decibel = np.clip(20 * np.log10(np.maximum(spread / max(spread.max(), 1e-12), 1e-3)), -60, 0)
+        curve = Image.new("L", (lines, lines), 255)
+        points = list(zip(range(lines), -decibel * (lines - 1) / 60, strict=True))
+        ImageDraw.Draw(curve).line(points, 0, 1)
+        panels = [
+            Panel("mask in ky-t", "frame →   ky ↓", _to_bytes(mask, 0, 1)),
+            Panel(
+                f"mask of frame {frame}", "kx →   ky ↓", _to_bytes(np.repeat(sampled[:, None], 8, 1), 0, 1)
+            ),
+            Panel("point-spread function", "y →   −60 to 0 dB ↑", np.asarray(curve) // 255 * 255),
+            Panel(f"aliased frame {frame}", "x →   y ↓", _to_bytes(image, 0, 1)),
+        ]
+        told = f"{int(sampled.sum())} of {lines} lines, acceleration {mask.size / max(int(mask.sum()), 1):.2f} achieved"
+        return f"{told}; zero-filled frame {frame}: {_decibel(image - truth[frame])}", panels
+
+    start = dict(
+        acceleration=acceleration, center_lines=center_lines, density=density, seed=seed, frame=frame
+    )
+    plotting.check_index("frame", frame, frames)
+    controls = {
+        "acceleration": sorted({*np.arange(1, 12.5, 0.5).tolist(), acceleration}),
+        "center_lines": range(max(49, center_lines + 1)),
+        "density": list(densities),
+        "seed": sorted({*range(21), seed}),
+        "frame": range(frames),
+    }
+    grid = {
+        "acceleration": sorted({3, acceleration, 8, 12}),
+        "center_lines": sorted({0, center_lines, 21}),
+        "density": list(densities),
+    }
+    return explorer(draw, controls, start, grid)
+
+
+def kspace_explorer(
+    keep: Callable[[str, int], tuple[Any, Any]], reference: Any, *, lines: int = 11
+) -> Explorer:
+    """Keep the centre or the edge of k-space, by so many lines; see what is left of the image.
+
+    Parameters
+    ----------
+    keep
+        ``keep(part, lines)`` -> the k-space that is left and its image, both ``(y, x)``; part is ``centre`` or ``edge``
+    reference
+        the whole image ``(y, x)``
+    lines
+        how many lines to start from
+
+    Raises
+    ------
+    ValueError
+        if there are not so many lines
+    """
+    truth = plotting.magnitude(reference)
+    peak = np.abs(np.fft.fft2(truth, norm="ortho")).max()
+
+    def draw(keep_the: str, lines: int) -> tuple[str, list[Panel]]:
+        kspace, image = (plotting.magnitude(part) for part in keep(keep_the, lines))
+        energy = (kspace**2).sum() / (truth**2).sum()
+        panels = [
+            Panel("k-space that is kept", "kx →   ky ↓, 100 dB", _logarithmic(kspace, peak)),
+            Panel("its image", "x →   y ↓", _to_bytes(image, 0, max(1e-6, min(1, image.max())))),
+            Panel(
+                "what is missing × 3",
+                "x →   y ↓",
+                _error_colors()[_to_bytes(np.abs(image - truth), 0, 1 / 3)],
+            ),
+        ]
+        return (
+            f"{lines} of {len(truth)} lines, {100 * energy:.1f} % of the energy, {_decibel(image - truth)}",
+            panels,
+        )
+
+    total = len(truth)
+    few = sorted({lines, *(n for n in (1, 3, 5, 8, 20, 38, 60, 96, 140, 180) if n < total), total})
+    controls = {"keep_the": ["centre", "edge"], "lines": range(1, total + 1)}
+    return explorer(
+        draw, controls, {"keep_the": "centre", "lines": lines}, {"keep_the": ["centre", "edge"], "lines": few}
+    )
+
+
+def consistency_explorer(
+    consistent: Callable[[str, float], tuple[Any, Any]], wrong: Mapping[str, Any], reference: Any, mask: Any
+) -> Explorer:
+    """Weigh the data against a wrong image, from not at all to hard; see the image and the errors in k-space.
+
+    Parameters
+    ----------
+    consistent
+        ``consistent(name, weight)`` -> the image ``(y, x)`` that weighs the data so, and its k-space
+    wrong
+        name -> a wrong image ``(y, x)``, complex or real
+    reference
+        k-space of the true image, ``(y, x)``
+    mask
+        which lines were measured, ``(y,)`` or ``(y, 1)``
+    """
+    truth = np.asarray(reference)
+    sampled = np.asarray(mask).reshape(-1) > 0
+    image_of = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(truth), norm="ortho"))
+    peak = np.abs(truth).max()
+
+    def draw(start_from: str, weight: float) -> tuple[str, list[Panel]]:
+        image, kspace = (np.asarray(part) for part in consistent(start_from, weight))
+        error = np.abs(kspace - truth)
+        parts = [
+            np.sqrt((error[lines] ** 2).sum() / (np.abs(truth) ** 2).sum()) for lines in (sampled, ~sampled)
+        ]
+        difference = np.abs(image) - np.abs(image_of)
+        panels = [
+            Panel("image", "x →   y ↓", _to_bytes(np.abs(image), 0, 1)),
+            Panel("|error| × 5", "x →   y ↓", _error_colors()[_to_bytes(np.abs(difference), 0, 0.2)]),
+            Panel("|error| in k-space", "kx →   ky ↓, 100 dB", _logarithmic(error, peak)),
+        ]
+        told = f"{_decibel(difference)}; k-space error: {100 * parts[0]:.2f} % on measured lines"
+        return f"{told}, {100 * parts[1]:.2f} % on the others", panels
+
+    names, weights = list(wrong), [0, 0.1, 0.3, 1, 3, 10, 100, np.inf]
+    controls = {"start_from": names, "weight": weights}
+    return explorer(draw, controls, {"start_from": names[0], "weight": 0}, controls)
+
+
+def reconstruction_explorer(
+    reconstruct: Callable[[str, float], Any],
+    methods: Sequence[str],
+    accelerations: Sequence[float],
+    reference: Any,
+    *,
+    frame: int = 0,
+    column: int | None = None,
+) -> Explorer:
+    """Choose method and acceleration; see the reconstruction, its errors and its metrics. Each is computed once.
+
+    Parameters
+    ----------
+    reconstruct
+        ``reconstruct(method, acceleration)`` -> cine ``(t, y, x)`` or ``(1, t, y, x)``
+    methods, accelerations
+        to choose from
+    reference
+        the true cine
+    frame
+        the frame shown
+    column
+        readout position whose profile over time is shown; None: the middle
+    """
+    truth = plotting.one_cine(reference, "reference")
+    column = truth.shape[2] // 2 if column is None else plotting.check_index("column", column, truth.shape[2])
+    plotting.check_index("frame", frame, len(truth))
+
+    @lru_cache(None)
+    def measured(method: str, acceleration: float) -> tuple[str, list[Panel]]:
+        cine = plotting.one_cine(reconstruct(method, acceleration), method)
+        scores = cine_metrics(cine, truth)
+        told = (
+            f"{method} at acceleration {acceleration:g}: {scores['psnr']:.2f} dB, SSIM {scores['ssim']:.3f}"
+        )
+        profile = np.repeat(cine[:, :, column].T, max(1, truth.shape[1] // len(cine)), 1)
+        errors = _error_colors()[_to_bytes(np.abs(cine[frame] - truth[frame]), 0, 0.2)]
+        return f"{told}, where it moves {scores['psnr_dynamic']:.2f} dB", [
+            Panel(f"frame {frame}", "x →   y ↓", _to_bytes(cine[frame], 0, 1)),
+            Panel("|error| × 5", "x →   y ↓", errors),
+            Panel(f"column {column} over time", "frame →   y ↓", _to_bytes(profile, 0, 1)),
+            Panel(f"frame {frame}, fully sampled", "x →   y ↓", _to_bytes(truth[frame], 0, 1)),
+        ]
+
+    controls = {"method": list(methods), "acceleration": list(accelerations)}
+    start = {"method": methods[0], "acceleration": accelerations[0]}
+    return explorer(lambda method, acceleration: measured(method, acceleration), controls, start, controls)

@@ -58,8 +58,8 @@ def test_checkpointing_keeps_memory_from_growing(cines):
 
 def test_every_slider_is_moved(cines, monkeypatch):
     drawn = []
-    draw = widgets._draw_sampling
-    monkeypatch.setattr(widgets, "_draw_sampling", lambda *args: drawn.append(args) or draw(*args))
+    draw = widgets._panels
+    monkeypatch.setattr(widgets, "_panels", lambda *args: drawn.append(args) or draw(*args))
     latency = bench.sliders(cines, moves=2)
     assert len(drawn) == 1 + 2 * 2 * len(latency) and {"acceleration", "frame"} < set(latency)
     assert all(seconds > 0 for seconds in latency.values())

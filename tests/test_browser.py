@@ -1,4 +1,4 @@
-"""The slider in a real browser: from disk without a network, without scripts, and in JupyterLab."""
+"""Sliders in a real browser: from disk without a network, without scripts, and in JupyterLab."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_widgets import beating
+from test_widgets import EXPLORERS, beating
 
 from dmri_helpers import widgets
 
@@ -53,15 +53,16 @@ def listen(page, errors):
 def page_on_disk(tmp_path_factory):
     cine = torch.from_numpy(beating())
     sliders = [
-        widgets.frame_slider(
+        widgets.cine_viewer(
             {"reference": cine, "<i>noisy</i>": cine * 0.7, "third": cine, "fourth": cine},
             errors_against="reference",
             column=24,
             frame=1,
         ),
-        widgets.frame_slider({"other": cine}),
-        widgets.frame_slider({"other": cine}),  # twice the same on one page
+        widgets.cine_viewer({"other": cine}),
+        widgets.cine_viewer({"other": cine}),  # twice the same on one page
     ]
+    sliders += [make() for make in EXPLORERS]
     path = tmp_path_factory.mktemp("page") / "page.html"
     path.write_text(
         '<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
@@ -132,6 +133,61 @@ def test_the_pixels_are_those_of_the_cine(browser, page_on_disk, errors):
     page.context.close()
 
 
+def test_level_and_window(browser, page_on_disk, errors):
+    page = open_page(browser, page_on_disk, errors)
+    slider = page.locator(".dmri-slider").first
+    canvases = slider.locator("canvas")
+    read = "node => Array.from(node.getContext('2d').getImageData(0, 24, 20, 1).data).filter((v, i) => i % 4 == 0)"
+    slider.locator(FRAME).fill("0")
+    before, plain = canvases.evaluate_all(PIXELS), canvases.nth(0).evaluate(read)
+    slider.locator('input[aria-label="level"]').fill("0.3")
+    slider.locator('input[aria-label="window"]').fill("0.2")
+    after, toned = canvases.evaluate_all(PIXELS), canvases.nth(0).evaluate(read)
+    expected = [min(max(((value / 255 - 0.3) / 0.2 + 0.5) * 255, 0), 255) for value in plain]
+    assert max(abs(a - b) for a, b in zip(toned, expected, strict=True)) <= 1
+    changed = [old != new for old, new in zip(before, after, strict=True)]
+    assert changed == [True, True, False] + 3 * [True, True, False]  # image, profile; not scale and errors
+    slider.get_by_role("button", name="Reset").click()
+    assert canvases.evaluate_all(PIXELS) == before
+    page.context.close()
+
+
+def test_a_click_moves_the_cursors(browser, page_on_disk, errors):
+    page = open_page(browser, page_on_disk, errors)
+    slider = page.locator(".dmri-slider").first
+    canvases = slider.locator("canvas")
+    box = canvases.nth(0).bounding_box()
+    canvases.nth(0).click(position={"x": 0.26 * box["width"], "y": 5})
+    assert slider.locator('input[aria-label="column x"]').input_value() == "12"
+    box = canvases.nth(1).bounding_box()
+    canvases.nth(1).click(position={"x": 0.9 * box["width"], "y": 5})
+    assert slider.locator(FRAME).input_value() == "7"
+    page.context.close()
+
+
+@pytest.mark.parametrize("place", range(len(EXPLORERS)))
+def test_explorers_without_a_kernel(browser, page_on_disk, errors, place):
+    page = open_page(browser, page_on_disk, errors)
+    explorer = page.locator(".dmri-explorer").nth(place)
+    pictures, told = explorer.locator("figure img"), explorer.locator(".dmri-told")
+    assert not explorer.locator(".dmri-poster").is_visible() and told.inner_text()
+    controls = explorer.locator("input, select")
+    assert controls.count() >= 2
+    for n in range(controls.count()):
+        control = controls.nth(n)
+        before = [image.get_attribute("src") for image in pictures.all()], told.inner_text()
+        at = control.input_value()
+        control.focus()
+        page.keyboard.press("ArrowRight" if at == "0" else "ArrowLeft")
+        if control.evaluate("node => node.tagName") == "SELECT":
+            control.select_option("1" if at == "0" else "0")
+        assert control.input_value() != at, control.get_attribute("aria-label")
+        after = [image.get_attribute("src") for image in pictures.all()], told.inner_text()
+        assert after != before, control.get_attribute("aria-label")
+        assert pictures.evaluate_all("nodes => nodes.every(node => node.alt && node.decode)")
+    page.context.close()
+
+
 @pytest.mark.parametrize("width, scheme", [(1100, "light"), (800, "dark"), (375, "dark")])
 def test_widths_and_themes(browser, page_on_disk, errors, width, scheme):
     page = open_page(
@@ -165,12 +221,12 @@ from dmri_helpers import fourier, sampling, widgets
 side, t = torch.linspace(-1, 1, 48), torch.arange(8)
 radius = side[:, None] ** 2 + side ** 2
 cine = ((0.3 + 0.02 * t)[:, None, None] > radius).float()
-widgets.frame_slider({"reference": cine, "half": cine / 2}, errors_against="reference")
+widgets.cine_viewer({"reference": cine, "half": cine / 2}, errors_against="reference")
 ---
 kspace = fourier.fft2c(cine.to(torch.complex64))
 make_mask = lambda **settings: sampling.ky_t_mask(tuple(cine.shape), **settings)
 undersample = lambda mask, frame: fourier.ifft2c(kspace[frame] * mask[0, frame])
-widgets.mask_explorer(make_mask, undersample, acceleration=4, center_lines=5)
+widgets.mask_explorer(make_mask, undersample, cine, acceleration=4, center_lines=5)
 """
 
 
@@ -272,15 +328,21 @@ def test_slider_and_explorer_in_jupyterlab(browser, lab, errors):
     page.keyboard.press("ArrowRight")
     assert frame.input_value() == str(at + 1) and canvas.evaluate("node => node.toDataURL()") != moved
 
-    picture = page.locator("img.widget-image")
+    picture = page.locator(".widget-html-content:has(img)")
     picture.wait_for(timeout=20_000)
-    before = picture.get_attribute("src")
-    page.locator(".widget-slider", has_text="seed").locator(".noUi-handle").focus()
-    page.keyboard.press("ArrowRight")
-    page.wait_for_function("([node, old]) => node.src != old", arg=[picture.element_handle(), before])
+    for name in ("acceleration", "centre lines", "seed", "frame"):
+        before = picture.inner_html()
+        page.locator(".widget-slider", has_text=name).locator(".noUi-handle").focus()
+        page.keyboard.press("ArrowRight")
+        page.wait_for_function(
+            "([node, old]) => node.innerHTML != old", arg=[picture.element_handle(), before]
+        )
+    before = picture.inner_html()
+    page.locator(".widget-dropdown select").select_option("gaussian")
+    page.wait_for_function("([node, old]) => node.innerHTML != old", arg=[picture.element_handle(), before])
     centre = page.locator(".widget-slider", has_text="centre lines").locator(".noUi-handle")
     centre.focus()
     page.keyboard.press("End")
     page.get_by_role("alert").filter(has_text="Not possible").wait_for()
-    assert not picture.is_visible()
+    assert not page.locator(".widget-html-content img").count()
     context.close()

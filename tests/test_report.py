@@ -26,11 +26,11 @@ print("profile", os.environ["DMRI_PROFILE"], os.environ["DMRI_DATA"])
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
-from dmri_helpers.widgets import frame_slider
+from dmri_helpers.widgets import cine_viewer
 plt.figure(figsize=(2, 1)).gca().plot([1, 2]);
 
 # %%
-frame_slider({"one": np.eye(8)[None].repeat(3, 0), "other": np.eye(8)[None, ::-1].repeat(3, 0)})
+cine_viewer({"one": np.eye(8)[None].repeat(3, 0), "other": np.eye(8)[None, ::-1].repeat(3, 0)})
 """
 LAST = """# %% [markdown]
 # # A small ladder

@@ -23,7 +23,7 @@ ALLOWED = {
     "fingerprint": {"classical", "fourier", "metrics", "sampling"},
     "sweep": {"classical", "data", "metrics"},
     "training": {"metrics", "profiles"},
-    "widgets": {"plotting"},
+    "widgets": {"metrics", "plotting"},
     "methods": {"classical", "networks", "phantom", "unrolled", "profiles", "training"},
     "report": {"profiles"},
     "bench": {
