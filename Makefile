@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help report test lab notebooks figures bench environment lock clean
+.PHONY: help report test lab notebooks handout figures bench environment lock clean
 
 PYTHON ?= python3
 LOCK := requirements.lock
@@ -29,6 +29,9 @@ lab: $(ENV)  ## open the first notebook in JupyterLab
 
 notebooks: $(ENV)  ## notebooks/*.py -> notebooks/*.ipynb, executed on the demo profile, to commit
 	$(PY) -c "from dmri_helpers import report; report.write_notebooks()"
+
+handout: $(ENV)  ## student notebooks without solutions, and a zip for a course platform -> build/handout*
+	$(PY) -c "from dmri_helpers import handout; handout.write_handout()"
 
 figures: $(ENV)  ## what the notebooks drew and measured on phantoms -> figures/, the ladders in README.md
 	$(PY) -c "from dmri_helpers import report; report.write_figures()"

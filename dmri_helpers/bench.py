@@ -219,7 +219,9 @@ def sliders(cines: data.Cines, moves: int = 5) -> dict[str, float]:
     def undersample(mask: torch.Tensor, frame: int) -> torch.Tensor:
         return ForwardModel(mask[:, frame : frame + 1]).normal(cine[None, frame : frame + 1])[0, 0].abs()
 
-    explorer = widgets.mask_explorer(lambda **settings: ky_t_mask(cines.shape[1:], **settings), undersample, cine)
+    explorer = widgets.mask_explorer(
+        lambda **settings: ky_t_mask(cines.shape[1:], **settings), undersample, cine
+    )
     latency = {}
     for name, control in explorer.controls.items():
         here, values = control.value, [value for _, value in control.options]

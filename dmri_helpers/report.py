@@ -31,6 +31,7 @@ from . import profiles
 ROOT = Path(__file__).resolve().parents[1]
 """The clone: notebooks/, site/ and the lock lie beside the package."""
 
+PDF = "dynamic-mri-reconstruction.pdf"
 LABELS = {
     "zero_filled": "zero-filled",
     "temporal_mean": "temporal mean",
@@ -103,10 +104,14 @@ def build_report(
     _write_all(_pages(site, executed, run), pages)
     stamp = _digest(sorted(path for path in pages.rglob("*") if path.is_file()), str(out.resolve()))
     if not (out / ".stamp").exists() or (out / ".stamp").read_text() != stamp:
-        _render(pages, pages.with_name("html"), pages.with_name("doctrees"))
-        _replace(out, pages.with_name("html"), stamp)
+        _render(pages, pages.with_name("html"), "html")
+        pdf = _print(pages, pages.with_name("single"))
+        _replace(out, pages.with_name("html"), pdf, stamp)
 
-    print(f"\nReport: {out / 'index.html'}   (profile {run.profile}, data {run.source})\n")
+    print(f"\nReport: {out / 'index.html'}   (profile {run.profile}, data {run.source})")
+    if (out / PDF).exists():
+        print(f"   PDF: {out / PDF}")
+    print()
     width = max(len(source.stem) for source in sources)
     for source in sources:
         print(f"  {source.stem:{width}}  {run.record(source)['seconds']:6.0f} s")
@@ -335,11 +340,71 @@ def _pages(site: Path, executed: list[Path], run: _Run) -> dict[str, bytes]:
     """All that Sphinx reads: pages of the site, executed notebooks, and what is generated from this run."""
     files = [path for path in sorted(site.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
     pages = {path.relative_to(site).as_posix(): path.read_bytes() for path in files}
-    pages |= {f"chapters/{path.name}": path.read_bytes() for path in executed}
+    pages |= {f"chapters/{path.name}": _chapter(path) for path in executed}
+    pages["generated/heart.md"] = _heart_page(executed[-1]).encode()
+    for picture in run.results.glob("06_ladder.png"):
+        pages[f"generated/{picture.name}"] = picture.read_bytes()
     pages["generated/chapters.md"] = _cards(executed).encode()
     pages["generated/ladder.md"] = _ladder_page(_ladder(run), run).encode()
     pages["generated/run.md"] = _run_page(executed, run).encode()
     return pages
+
+
+def _chapter(executed: Path) -> bytes:
+    """A notebook as the site shows it: linked figures with alternative texts, numbered equations, parts of the
+    assignment in the margin, solutions folded away."""
+    notebook = nbformat.read(executed, as_version=4)
+    for before, cell in zip([None, *notebook.cells], notebook.cells, strict=False):
+        if cell.cell_type != "markdown":
+            continue
+        caption = re.match(r"\*\*(?:Figure|Table) \d\.\d+\.\*\*\s*(.+?)(?=\n\n|\Z)", cell.source, re.DOTALL)
+        if caption and before is not None and before.cell_type == "code":
+            words = re.sub(r"[*`$\\]", "", " ".join(caption[0].split()))
+            before.metadata.setdefault("mystnb", {}).setdefault("image", {})["alt"] = words
+        text = re.sub(
+            r"^\*\*(Figure|Table) (\d)\.(\d+)\.\*\*",
+            lambda found: f"({_anchor(found)})=\n{found[0]}",
+            cell.source,
+            flags=re.MULTILINE,
+        )
+        text = re.sub(
+            r"(?<!\*)\b(Figure|Table) (\d)\.(\d+)", lambda found: f"[{found[0]}](#{_anchor(found)})", text
+        )
+        text = re.sub(
+            r"^\$\$(?:(?!\$\$).)+\$\$$",
+            lambda found: f"{found[0]} (eq-{hashlib.sha256(found[0].encode()).hexdigest()[:8]})",
+            text,
+            flags=re.MULTILINE | re.DOTALL,
+        )
+        text = re.sub(
+            r"^> \*\*Assignment, (part \w)\.\*\*(.*(?:\n>.*)*)", _in_the_margin, text, flags=re.MULTILINE
+        )
+        if "solution" in cell.metadata.get("tags", []):
+            text = f":::::{{dropdown}} What comes out\n{text}\n:::::"
+        cell.source = text
+    return nbformat.writes(notebook).encode()
+
+
+def _anchor(found: re.Match) -> str:
+    return "-".join(found.groups()).lower()
+
+
+def _in_the_margin(found: re.Match) -> str:
+    text = re.sub(r"^> ?", "", found[2], flags=re.MULTILINE).strip()
+    return f"::::{{admonition}} Assignment, {found[1]}\n:class: margin assignment\n{text}\n::::\n"
+
+
+def _heart_page(last: Path) -> str:
+    """The last viewer of the course, playing: for the landing page."""
+    outputs = [o for cell in nbformat.read(last, as_version=4).cells for o in cell.get("outputs", [])]
+    viewers = [
+        o.data["text/html"] for o in outputs if "dmri-slider" in o.get("data", {}).get("text/html", "")
+    ]
+    if not viewers:
+        return ""
+    play = """<script>addEventListener("load", () => matchMedia("(prefers-reduced-motion: reduce)").matches ||
+document.querySelector(".dmri-slider button").click())</script>"""
+    return f"```{{raw}} html\n{viewers[-1]}\n{play}\n```\n"
 
 
 def _write_all(pages: dict[str, bytes], folder: Path) -> None:
@@ -410,7 +475,13 @@ are compared, not what networks can do. `DMRI_PROFILE=full make report` trains i
 ```
 
 """
-    return f"""{fast if run.profile != "full" else ""}<div class="ladder">
+    picture = ""
+    if (run.results / "06_ladder.png").exists():
+        told = "; ".join(
+            f"{row['method']} {row['psnr']['mean']:.1f} dB" for row in ladder["rows"] if "psnr" in row
+        )
+        picture = f"```{{image}} /generated/06_ladder.png\n:alt: the ladder, PSNR by method: {told}\n```\n"
+    return f"""{fast if run.profile != "full" else ""}{picture}<div class="ladder">
 <table><thead><tr><th>method</th>{heads}<th>s / cine</th></tr></thead>
 <tbody>
 {body}</tbody></table>
@@ -429,26 +500,62 @@ def _run_page(executed: list[Path], run: _Run) -> str:
     return "\n".join([f"Profile `{run.profile}`, data `{run.source}`, {machine}.", "", *lines, ""])
 
 
-def _render(pages: Path, target: Path, doctrees: Path) -> None:
-    print("rendering the site", file=sys.stderr)
-    command = [sys.executable, "-m", "sphinx", "-q", "-b", "html", "-d", doctrees, pages, target]
+def _render(pages: Path, target: Path, builder: str) -> None:
+    print(f"rendering the site ({builder})", file=sys.stderr)
+    doctrees = pages.with_name(f"doctrees-{builder}")
+    command = [sys.executable, "-m", "sphinx", "-q", "-b", builder, "-d", doctrees, pages, target]
     done = subprocess.run(
         list(map(str, command)), capture_output=True, text=True, env=os.environ | {"NO_COLOR": "1"}
     )
     told = done.stderr.replace(f"{pages}{os.sep}", "").strip()
     if done.returncode:
         raise ReportError(f"Sphinx: {told}")
-    if told:
+    if told and builder == "html":  # the other builder says the same again
         print(told, file=sys.stderr)
 
 
-def _replace(out: Path, rendered: Path, stamp: str) -> None:
+def _print(pages: Path, target: Path) -> Path | None:
+    """All pages as one PDF, printed by Chromium; None, and a word on standard error, where there is none."""
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if browser is None:
+        print("no PDF: for it, install Chromium (Debian, Ubuntu: the package chromium)", file=sys.stderr)
+        return None
+    from playwright.sync_api import sync_playwright
+
+    _render(pages, target, "singlehtml")
+    print("printing the PDF", file=sys.stderr)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        page = chromium.new_page()
+        page.goto((target / "index.html").as_uri())
+        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        page.evaluate("window.MathJax && MathJax.startup.promise")
+        page.emulate_media(media="print", color_scheme="light")
+        small = "font-size:8px;width:100%;text-align:center;color:#555"
+        page.pdf(
+            path=target / PDF,
+            format="A4",
+            margin=dict.fromkeys(("top", "bottom", "left", "right"), "18mm"),
+            print_background=True,
+            outline=True,
+            tagged=True,
+            display_header_footer=True,
+            header_template="<span></span>",
+            footer_template=f"<div style='{small}'><span class='pageNumber'></span></div>",
+        )
+        chromium.close()
+    return target / PDF
+
+
+def _replace(out: Path, rendered: Path, pdf: Path | None, stamp: str) -> None:
     """Put a rendered site where the last one is, complete or not at all."""
     fresh, old = out.with_name(f"{out.name}.new"), out.with_name(f"{out.name}.old")
     for path in (fresh, old):
         shutil.rmtree(path, ignore_errors=True)
     unused = ("mml-*.js", "tex-svg*.js", "tex-mml-*.js", "tex-chtml-*.js", "node-main.js")  # of MathJax
     shutil.copytree(rendered, fresh, ignore=shutil.ignore_patterns(*unused))
+    if pdf:
+        shutil.copy(pdf, fresh / PDF)
     (fresh / ".stamp").write_text(stamp)
     if out.exists():
         out.rename(old)

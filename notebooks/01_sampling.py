@@ -88,7 +88,7 @@ print(f"one cine: {tuple(cine.shape)}, {cine.dtype}, from {cine.min():.2f} to {c
 # %%
 truth = data.phantom_truth(cines.subset([0])) if cines.source == "phantom" else None
 second = {"its tissues": truth["labels"][0] / 3} if truth else {"cine 1": cines[1]}
-widgets.frame_slider({"cine 0": cine, **second}, column=x // 2)
+widgets.cine_viewer({"cine 0": cine, **second}, column=x // 2)
 
 # %% [markdown]
 # **Figure 1.1.** A simulated heart beside its tissues, under one frame slider. (With measured cines:
@@ -194,6 +194,28 @@ plotting.cine_comparison(halves, frame=0)
 # everything is smeared along $y$. Right: from all the other lines, shown three times brighter;
 # hardly any brightness, but the fine detail, and every edge one crosses when moving along $y$.
 #
+# > **Predict 1.4.** Keep the centre and add line after line to it.
+# >
+# > - (a) From how many lines on would you recognise a heart? From how many on would you measure its wall?
+# > - (b) Now the edge alone: how many of the outermost lines does it take until you see anything?
+# > - (c) 96 lines: once the central ones, once the outermost ones. How far apart are the two in dB?
+
+# %%
+def keep(part, lines):
+    order = distance[:, 0].argsort(stable=True, descending=part == "edge")
+    kept = torch.zeros_like(kspace[0])
+    kept[order[:lines]] = kspace[0, order[:lines]]
+    return kept, fourier.ifft2c(kept).abs()
+
+
+widgets.kspace_explorer(keep, cine[0])
+
+# %% [markdown]
+# **Figure 1.7.** So many lines of the centre, or of the edge, and the image they make (shown as bright
+# as it comes; the numbers tell how bright it is). In a page without a kernel the slider stops at some
+# of the numbers. What you should find: (a) a heart from about ten lines on, its wall from about forty;
+# (b) edges appear long before any brightness does; (c) worlds apart: the energy is in the centre.
+#
 # So the answer to "which lines may we leave out" begins like this: *never the centre, and from
 # the rim some, but not always the same ones.*
 
@@ -244,7 +266,7 @@ densities = {"quadratic": quadratic, "gaussian": gaussian}
 plotting.curves(k, {"density (relative)": densities}, "distance from the centre (lines)")
 
 # %% [markdown]
-# **Figure 1.7.** The quadratic density falls to zero at the edge of k-space. The Gaussian is
+# **Figure 1.8.** The quadratic density falls to zero at the edge of k-space. The Gaussian is
 # narrower, and has a floor of one per cent so that no line is excluded for ever.
 #
 # Now the draw itself: take the `m` best of `N` lines *without replacement*, with chances
@@ -314,7 +336,7 @@ plotting.save(figure, results / "01_masks.png")
 figure
 
 # %% [markdown]
-# **Figure 1.8.** Left: the mask of frame 0, white lines are measured; it is constant along $k_x$,
+# **Figure 1.9.** Left: the mask of frame 0, white lines are measured; it is constant along $k_x$,
 # the readout. Middle: each column is the mask of one frame, so this is the whole mask in ky-t;
 # the white band are the centre lines. Right: in what share of the frames each line was measured,
 # and the density it was drawn from, scaled. The band stands at 1; away from it the steps scatter
@@ -323,7 +345,7 @@ figure
 # %% [markdown]
 # ## 1.6 Is the mask the same in every frame?
 #
-# > **Predict 1.4.** Frame 0 and frame 1 have 38 lines each, 11 of them the centre. How many do
+# > **Predict 1.5.** Frame 0 and frame 1 have 38 lines each, 11 of them the centre. How many do
 # > they share? And over all 20 frames, how many of the 192 lines are measured at least once?
 #
 # > **Assignment, part a.** *Is the mask the same in every frame?* Do not answer from the picture.
@@ -364,7 +386,7 @@ union = {"a mask per frame": seen_by(mask), "the same mask": seen_by(same)}
 plotting.curves(range(1, t + 1), {f"lines seen (of {y})": union}, "number of frames")
 
 # %% [markdown]
-# **Figure 1.9.** Lines seen at least once. With a new draw per frame the number climbs; with the
+# **Figure 1.10.** Lines seen at least once. With a new draw per frame the number climbs; with the
 # same mask it stays where it was.
 
 # %%
@@ -384,7 +406,7 @@ print(f"never seen: {len(missed)} lines, {missed.double().mean():.0f} from the c
 #
 # Before you move a slider, write down what you expect.
 #
-# > **Predict 1.5.**
+# > **Predict 1.6.**
 # >
 # > - (a) Acceleration from 5 to 10: how will the image change, if the centre lines stay?
 # > - (b) Centre lines from 11 to 0, acceleration 5: what goes wrong first?
@@ -402,12 +424,12 @@ def undersample(mask, frame):
     return model.normal(cine[None, frame : frame + 1])[0, 0].abs()
 
 
-widgets.mask_explorer(make_mask, undersample, seed=seed)
+widgets.mask_explorer(make_mask, undersample, cine, seed=seed)
 
 # %% [markdown]
-# **Figure 1.10.** Mask in ky-t, mask of one frame, its point-spread function (next notebook), and
-# the image one gets if unmeasured lines are set to zero. The sliders live where a kernel runs, in
-# JupyterLab; a page on paper or on disk shows the first setting only. What you should find: (a) the
+# **Figure 1.11.** Mask in ky-t, mask of one frame, its point-spread function (next notebook), and
+# the image one gets if unmeasured lines are set to zero, with its PSNR. With a kernel every setting is
+# computed when you ask for it; a page without one has some of them inside. What you should find: (a) the
 # noise-like smear grows; (b) brightness is lost and shading appears, because lines with most of the
 # energy go missing by chance; (c) towards the centre, so fine detail along $y$ blurs; (d) just
 # different; (e) a refusal that tells what would be possible.
@@ -449,7 +471,7 @@ print(f"centre lines set: {always}, asked for 11; line +5 in every frame: {plus_
 # **Mistake 2: two conventions for the centre.** `torch.fft.fft2` puts the zero frequency at index
 # 0, the mask expects it at `y // 2`. Forget the `fftshift` and the mask keeps the wrong lines.
 #
-# > **Predict 1.6.** Which lines do the 11 "centre" lines now hit? What will the image look like?
+# > **Predict 1.7.** Which lines do the 11 "centre" lines now hit? What will the image look like?
 
 # %%
 model = operators.ForwardModel(mask)
@@ -460,7 +482,7 @@ pair = {"centred": right[0], "fftshift forgotten × 10": 10 * forgotten}
 plotting.cine_comparison(pair, frame=0)
 
 # %% [markdown]
-# **Figure 1.11.** With the shift forgotten, the mask samples the rim densely and the centre hardly
+# **Figure 1.12.** With the shift forgotten, the mask samples the rim densely and the centre hardly
 # at all. The symptom is unmistakable: the image is all but black. Shown ten times brighter, one
 # sees what is left: fine texture and ghosts of edges. How much energy survives is printed below;
 # compare it with Figure 1.5.
@@ -476,7 +498,8 @@ for name, kept_share in kept.items():
 # ## Exercises
 #
 # Each asks for a function. Write it in the cell below the question, then run the check: it tries your
-# function on small examples and says what is right, or what is not. A solution follows, folded away.
+# function on small examples and says what is right, or what is not. (In the teacher's form a solution
+# lies below the question, folded away.)
 
 # %% [markdown]
 # ### Exercise 1.1 · Write the mask, another way

@@ -41,6 +41,7 @@ from IPython.display import Markdown, display
 from dmri_helpers import (
     classical,
     data,
+    exercises,
     fourier,
     metrics,
     operators,
@@ -565,7 +566,7 @@ figure
 # edges and where something moves. (Zero filling and temporal mean would only be worse: left out here.)
 
 # %%
-widgets.frame_slider(box, errors_against="reference", column=x // 6)
+widgets.cine_viewer(box, errors_against="reference", column=x // 6)
 
 # %% [markdown]
 # **Figure 2.9.** The same in motion, with the x-t profile of one column. Play it: the eye is
@@ -631,105 +632,204 @@ training.record(results / "02_aliasing.json", profile=profile.name, data=cines.s
 # %% [markdown]
 # ## Exercises
 #
-# ### Exercise 2.1 · The same mask in every frame
-#
-# Give every frame the mask of frame 0. What are temporal mean and view sharing worth now? Think
-# before you run.
-#
-# *Hint:* which lines could be filled in, and from where?
+# Each asks for a function. Write it in the cell below the question, then run the check: it tries your
+# function on small examples and says what is right, or what is not. (In the teacher's form a solution
+# lies below the question, folded away.)
 
-# %% tags=["hide-cell", "nbval-check-output"]
+# %% [markdown]
+# ### Exercise 2.1 · How far away is the line?
+#
+# View sharing takes a missing line from the nearest frame that has it. How many frames away is that?
+# Write `frames_away(mask)`: from a boolean mask `(b, t, y, 1)` a float32 tensor of the same shape. It is
+# 0 where the line is measured, `inf` where no frame has it, and otherwise the distance in frames, back or
+# ahead, whichever is nearer. The beat repeats.
+#
+# Then **predict**. Every frame gets the mask of frame 0: what are temporal mean and view sharing worth
+# now? With different masks again, go faster, from acceleration 2 to 8: what happens to the two?
+#
+# *Hint:* begin with the largest distance there can be and end with 0; `roll` goes around the end.
+
+# %% tags=["hide-cell", "solution"]
 # Solution 2.1
+def frames_away(mask):
+    """Frames to the nearest one that has the line, cyclic; 0 where measured, inf if none: float32."""
+    away = torch.full(mask.shape, torch.inf)
+    for distance in range(mask.shape[1] // 2, -1, -1):
+        away[mask.roll(distance, dims=1) | mask.roll(-distance, dims=1)] = distance
+    return away
+
+
+# %%
+exercises.check_2_1(frames_away)
+
+# %% tags=["hide-cell", "solution"]
+# Solution 2.1: the same mask in every frame
 same = mask[:, :1].expand_as(mask)
 kspace_same = operators.ForwardModel(same)(cine)
-zero = classical.zero_filled(kspace_same, same)
+print(f"lines that are nowhere: {int(frames_away(same)[0, 0].isinf().sum())} of {y}")
 for method in (classical.temporal_mean, classical.view_sharing):
-    equal = torch.allclose(method(kspace_same, same), zero, atol=1e-6)
+    equal = torch.allclose(method(kspace_same, same), classical.zero_filled(kspace_same, same), atol=1e-6)
     print(f"{method.__name__} equals zero filling: {equal}")
 
-# %% [markdown]
-# A line that no frame measured cannot be borrowed. The gain of both methods comes *only* from masks
-# that differ from frame to frame.
-#
-# ### Exercise 2.2 · Which test finds the missing `norm`?
-#
-# Forget `norm="ortho"` in the forward transform only. Which of these notices: the round trip
-# `my_ifft2c(F(m)) == m`, Parseval, the dot-product test? What if it is forgotten in both
-# directions?
-#
-# *Hint:* PyTorch's default divides by $N$ in the inverse and by nothing in the forward transform.
+# %% tags=["hide-cell", "solution"]
+# Solution 2.1: faster, with 5 centre lines, so that all accelerations are possible
+accelerations, psnr_by_method, distances = (2, 3, 4, 5, 6, 8), {}, []
+for acceleration in accelerations:
+    faster = sampling.ky_t_mask(cine.shape, acceleration, center_lines=5, seed=seed)
+    measured, away = operators.ForwardModel(faster)(cine), frames_away(faster)
+    distances.append(away[(away > 0) & away.isfinite()].mean().item())
+    for name in names[:3]:
+        value = my_psnr(getattr(classical, name)(measured, faster), cine).mean().item()
+        psnr_by_method.setdefault(plotting.NAMES[name], []).append(value)
+plotting.curves(accelerations, {"PSNR (dB)": psnr_by_method, "frames away": distances}, "acceleration")
 
-# %% tags=["hide-cell", "nbval-check-output"]
+# %% [markdown] tags=["solution"]
+# A line that no frame measured cannot be borrowed. The gain of both methods comes *only* from masks
+# that differ from frame to frame. Zero filling is far behind at every acceleration. At the highest ones
+# view sharing loses much of its lead over the temporal mean: the faster one goes, the further away in
+# time is the line that it copies.
+
+# %% [markdown]
+# ### Exercise 2.2 · Prove that they belong together
+#
+# Make a tool of the test of section 2.3, for any operator: `adjointness_gap(forward, adjoint, image_shape,
+# kspace_shape, seed)` draws a random $m$ and a random $y$ and returns one number,
+#
+# $$ \frac{|\langle A m, y \rangle - \langle m, A^H y \rangle|}{|\langle A m, y \rangle|} . $$
+#
+# The two shapes need not agree: a forward model may store the sampled lines alone. Then **predict**.
+# Forget `norm="ortho"` in the forward transform only. Which of these notices: the round trip
+# `my_ifft2c(F(m)) == m`, Parseval, the gap? What if it is forgotten in both directions?
+#
+# *Hint:* `torch.vdot` conjugates its first vector. PyTorch's default divides by $N$ in the inverse and by
+# nothing in the forward transform.
+
+# %% tags=["hide-cell", "solution"]
 # Solution 2.2
-def passes(forward, inverse):
+def adjointness_gap(forward, adjoint, image_shape, kspace_shape, seed):
+    """Gap between <A m, y> and <m, A^H y> for random complex m and y, relative to <A m, y>: a number."""
+    generator = torch.Generator().manual_seed(seed)
+    m = torch.randn(image_shape, dtype=torch.complex128, generator=generator)
+    y = torch.randn(kspace_shape, dtype=torch.complex128, generator=generator)
+    left = torch.vdot(forward(m).flatten(), y.flatten())
+    right = torch.vdot(m.flatten(), adjoint(y).flatten())
+    return ((left - right).abs() / left.abs()).item()
+
+
+# %%
+exercises.check_2_2(adjointness_gap)
+
+# %% tags=["hide-cell", "solution"]
+# Solution 2.2: which test notices?
+pairs = {"ortho, ortho": (my_fft2c, my_ifft2c),
+         "default, ortho": (torch.fft.fft2, lambda k: torch.fft.ifft2(k, norm="ortho")),
+         "default, default": (torch.fft.fft2, torch.fft.ifft2)}
+for name, (forward, inverse) in pairs.items():
     round_trip = torch.allclose(inverse(forward(m)), m)
     parseval = torch.allclose(forward(m).norm(), m.norm())
-    sides = [torch.vdot(a.flatten(), c.flatten()) for a, c in ((forward(m), z), (m, inverse(z)))]
-    return f"round trip {round_trip}, Parseval {parseval}, adjoint {torch.allclose(*sides)}"
+    gap = adjointness_gap(forward, inverse, m.shape, m.shape, seed)
+    print(f"{name}: round trip {round_trip}, Parseval {parseval}, adjoint {gap < 1e-10}")
 
-
-print("ortho, ortho:    ", passes(my_fft2c, my_ifft2c))
-print("default, ortho:  ", passes(torch.fft.fft2, lambda k: torch.fft.ifft2(k, norm="ortho")))
-print("default, default:", passes(torch.fft.fft2, torch.fft.ifft2))
-
-# %% [markdown]
+# %% [markdown] tags=["solution"]
 # Forgotten once, every test complains. Forgotten twice, the round trip is content, and only
 # Parseval and the adjoint test see that the inverse is no longer the adjoint. A round trip alone
 # proves little.
-#
-# ### Exercise 2.3 · How fast can one go?
-#
-# Compare zero filling, temporal mean and view sharing at accelerations 2, 3, 4, 5, 6 and 8 (with 5
-# centre lines, so that all are possible). Does the order change? Do the gaps?
-#
-# *Hint:* `ky_t_mask`, `ForwardModel`, `my_psnr`, and two loops.
-
-# %% tags=["hide-cell"]
-# Solution 2.3
-accelerations, results_by_method = (2, 3, 4, 5, 6, 8), {}
-for acceleration in accelerations:
-    faster = sampling.ky_t_mask(cine.shape, acceleration, center_lines=5, seed=seed)
-    measured = operators.ForwardModel(faster)(cine)
-    for name in names[:3]:
-        value = my_psnr(getattr(classical, name)(measured, faster), cine).mean().item()
-        results_by_method.setdefault(plotting.NAMES[name], []).append(value)
-plotting.curves(accelerations, {"PSNR (dB)": results_by_method}, "acceleration")
 
 # %% [markdown]
-# Zero filling is far behind at every acceleration. At the highest ones view sharing loses much of
-# its lead over the temporal mean: the faster one goes, the further away in time is the line that it
-# copies.
+# ### Exercise 2.3 · Find the bugs
+#
+# Raw images `(b, t, y, x)` come in the scanner's own units, and with a boolean tensor `(1, t, y, 1)` of the
+# lines that were *skipped*. The function below makes of them what a network is trained with: images whose
+# largest magnitude is 1, their k-space on the measured lines, and the mask. It runs without complaint,
+# and has four mistakes. Repair it: `prepare(raw, skipped)` returns these three in this order, as
+# complex64, complex64 and boolean.
+#
+# *Hint:* for each mistake there is a test in this notebook: count the mask, Parseval, the brightest line,
+# and whether the images, put through $A$, give the data.
+
+# %%
+def faulty(raw, skipped):
+    kspace = torch.fft.fftshift(torch.fft.fft2(raw)) * skipped
+    image = raw / raw.abs().max()
+    return image, kspace, skipped
+
+
+# %% tags=["hide-cell", "solution"]
+# Solution 2.3
+def prepare(raw, skipped):
+    """(images up to 1, their k-space, mask) from raw images (b, t, y, x) and lines skipped (1, t, y, 1)."""
+    image, mask = raw / raw.abs().max(), ~skipped
+    return image, mask * my_fft2c(image), mask
+
+
+# %%
+exercises.check_2_3(prepare)
+
+# %% tags=["hide-cell", "solution"]
+# Solution 2.3: the symptoms, in raw units 200 times ours
+for function in (faulty, prepare):
+    image, lines, used = function(200 * cine, ~mask)
+    same_data = torch.allclose(operators.ForwardModel(used)(image), lines, atol=1e-4)
+    print(f"{function.__name__}: mask keeps {int(used[0, 0].sum())} of {y} lines,",
+          f"k-space {(lines.norm() / image.norm()).item():.2g} times as long as the image,",
+          f"images give the data: {same_data}")
+
+# %% [markdown] tags=["solution"]
+# The four: the mask says the opposite of what the course says; the images are scaled after their k-space
+# was made, so the two have different units; `norm="ortho"` is missing; and the shift lacks its `dim`, so
+# it also moves the frames (and cines!), and lacks its partner, the `ifftshift` inside. No shape is wrong,
+# and a network would train on all of it. Putting the images through $A$ and comparing with the data finds
+# all but an inverted mask in one line; counting the mask finds that.
 
 # %% [markdown]
 # ### Exercise 2.4 · One line measured, two lines known?
 #
 # The cines of this course are magnitudes: real images. What does that say about $y(-k)$ when you
-# know $y(k)$? How many lines per frame does our mask know then? Reconstruct by view sharing and by
-# k-t total variation from `classical.with_conjugates(kspace, mask)`. Then give the cine a slow
-# phase, as coils and field make it in a scanner, and do it again.
+# know $y(k)$? Write `mirrored(kspace, mask)`: it keeps every measured line, fills in every other
+# line that follows from a measured one, and returns the new k-space and the mask of all lines that are
+# known now, in the shapes that they came in.
 #
-# *Hint:* write $F$ of a real image and conjugate it. A phase: `torch.polar(one, angle)` with an
-# angle that grows from top to bottom.
+# How many lines per frame does our mask know then? **Predict** what view sharing and k-t total variation
+# make of them. And what happens once the cine has a slow phase, as coils and field give it in a scanner?
+# (`classical.with_conjugates` estimates such a phase first.)
+#
+# *Hint:* write $F$ of a real image and conjugate it; $-k$ is the opposite in both directions. The zero
+# frequency is line `y // 2`; which line is as far from it as line `j`, on the other side? A phase:
+# `torch.polar(one, angle)` with an angle that grows from top to bottom.
 
-# %% tags=["hide-cell"]
+# %% tags=["hide-cell", "solution"]
 # Solution 2.4
-angle = 1.5 * torch.linspace(-1, 1, y)[:, None].square() + 0.5
-for label, image in {"real": cine, "with a phase": cine * torch.polar(torch.ones_like(angle), angle)}.items():
-    measured = operators.ForwardModel(mask)(image)
-    doubled, known = classical.with_conjugates(measured, mask)
-    print(f"{label}: {mask[0, 0].sum()} lines measured in frame 0, {known[0, 0].sum()} known")
-    for name, method in {"view sharing": classical.view_sharing, "k-t TV": classical.kt_tv}.items():
-        values = [my_psnr(method(*lines).abs(), cine.abs()).mean() for lines in ((measured, mask), (doubled, known))]
-        print("{:14} {:.2f} dB, with conjugates {:.2f} dB".format(name, *values))
+def mirrored(kspace, mask):
+    """(k-space, mask) of a real cine with all lines that are known from y(-k) = conj y(k)."""
+    minus_y, minus_x = ((2 * (n // 2) - torch.arange(n)) % n for n in kspace.shape[-2:])
+    opposite = kspace[:, :, minus_y][..., minus_x].conj()
+    return torch.where(mask, kspace, opposite), mask | mask[:, :, minus_y]
 
-# %% [markdown]
+
+# %%
+exercises.check_2_4(mirrored)
+
+# %% tags=["hide-cell", "solution"]
+# Solution 2.4: with and without a phase
+angle = 1.5 * torch.linspace(-1, 1, y)[:, None].square() + 0.5
+phased = cine * torch.polar(torch.ones_like(angle), angle)
+for label, image, doublings in (("real", cine, [mirrored]),
+                                ("with a phase", phased, [mirrored, classical.with_conjugates])):
+    measured = operators.ForwardModel(mask)(image)
+    cases = {"as measured": (measured, mask)} | {way.__name__: way(measured, mask) for way in doublings}
+    for case, lines in cases.items():
+        values = [my_psnr(method(*lines), cine).mean() for method in (classical.view_sharing, classical.kt_tv)]
+        print(f"{label}, {case}: {int(lines[1][0, 0].sum())} lines known in frame 0;",
+              "view sharing {:.2f} dB, k-t TV {:.2f} dB".format(*values))
+
+# %% [markdown] tags=["solution"]
 # The $k$-space of a real image is symmetric, $y(-k) = \overline{y(k)}$, so most lines outside the
 # centre give a second line for nothing. View sharing gains by it, k-t total variation less. With a
-# phase the mirrored lines belong to the conjugate image; `with_conjugates` estimates the phase and
-# turns it back, but the estimate is not perfect: view sharing gains less, and k-t total variation,
-# which takes the mirrored lines for measured ones, loses. So **magnitude images flatter**: a network
-# that is trained on them learns this symmetry, too, and will miss it in raw data. It is one reason to
-# be careful with every decibel in this course.
+# phase the mirrored lines belong to the conjugate image: mirror them all the same, and the image is
+# ruined. `with_conjugates` estimates the phase and turns it back, but the estimate is not perfect: view
+# sharing gains less, and k-t total variation, which takes the mirrored lines for measured ones, loses.
+# So **magnitude images flatter**: a network that is trained on them learns this symmetry, too, and will
+# miss it in raw data. It is one reason to be careful with every decibel in this course.
 
 # %% [markdown]
 # ## What you take with you

@@ -40,7 +40,9 @@ from IPython.display import Markdown
 from torch import nn
 from torch.nn import functional
 
-from dmri_helpers import classical, data, metrics, networks, plotting, profiles, training, widgets
+from dmri_helpers import (
+    classical, data, exercises, metrics, networks, plotting, profiles, training, widgets,
+)  # fmt: skip
 from dmri_helpers.operators import ForwardModel
 from dmri_helpers.sampling import ky_t_mask
 
@@ -755,7 +757,7 @@ def seen(network):
 
 views = {"input b": b[0], "change: 3-D ResNet": seen(resnet), "change: U-Nets": seen(only_unets),
          "change: both": seen(network)}
-widgets.frame_slider(views, window=(0, 1))
+widgets.cine_viewer(views, window=(0, 1))
 
 # %% [markdown]
 # **Figure 3.5.** The aliased cine, and how strongly three untrained networks respond to a brighter
@@ -800,61 +802,161 @@ training.record(results / "03_network.json", profile=profile.name, data=cines.so
 # %% [markdown]
 # ## Exercises
 #
+# Each asks for a function, the last one for a network. Write it in the cell below the question, then run
+# the check: it tries your answer on small examples and says what is right, or what is not. A solution
+# follows, folded away.
+
+# %% [markdown]
 # ### Exercise 3.1 · How many frames?
 #
-# Write down how many frames an output frame of `ResNet3D` sees, as a function of the number of
-# residual blocks. Verify it by experiment for 0, 1 and 2 blocks on a cine of 16 frames.
+# How many frames does one output frame of `ResNet3D` depend on? **Predict** it as a function of the number
+# of residual blocks: `frames_seen(blocks, frames)` returns a whole number, for a cyclic cine of `frames`
+# frames. The check makes the experiment.
 #
-# *Hint:* count the 3×3×3 convolutions. The last one is 1×1×1.
+# *Hint:* count the 3×3×3 convolutions of section 3.6. The last one is 1×1×1. And a short cine
+# runs out of frames.
 
-# %% tags=["hide-cell"]
-# Solution 3.1: one convolution first, two per block, each sees one more frame on either side
+# %% tags=["hide-cell", "solution"]
+# Solution 3.1
+def frames_seen(blocks, frames):
+    """How many frames of a cyclic cine an output frame of ResNet3D depends on."""
+    convolutions = 1 + 2 * blocks  # one first, two per block; each sees one more frame on either side
+    return min(1 + 2 * convolutions, frames)
+
+
+# %%
+exercises.check_3_1(frames_seen)
+
+# %% tags=["hide-cell", "solution"]
+# Solution 3.1: the experiment
 short = torch.randn(1, 16, 16, 16, dtype=torch.complex64)
-for blocks in (0, 1, 2):
-    net = wake(networks.ResNet3D(features=4, blocks=blocks))
-    found = len(frames_changed(response(net, short)))
-    print(f"{blocks} blocks: {found} frames, formula {1 + 2 * (1 + 2 * blocks)}")
-    assert found == 1 + 2 * (1 + 2 * blocks)
+for blocks in (0, 1, 2, 3, 4):
+    found = frames_changed(response(wake(networks.ResNet3D(features=4, blocks=blocks)), short))
+    print(f"{blocks} blocks: {len(found)} frames, predicted {frames_seen(blocks, 16)}")
+
+# %% [markdown] tags=["solution"]
+# With four blocks all 16 frames are in sight; more blocks add nothing in time. The 20 frames of a whole
+# cycle would take five. Being able to see far is not yet looking far here, either.
 
 # %% [markdown]
 # ### Exercise 3.2 · What would be lost without skips?
 #
-# Suppose nothing but the image at the bottom of the U came through: average $m$ over blocks of
-# $2^d \times 2^d$ pixels, enlarge it again, and compute the PSNR for $d = 1 \dots 4$. Compare with
-# the PSNR of $b$. What, then, are the deep levels good for?
+# Suppose nothing but the image at the bottom of the U came through. Write `through_the_bottom(image, d)`:
+# average a real cine `(b, t, y, x)` over blocks of $2^d \times 2^d$ pixels and enlarge it again to its old
+# size, which need not be a multiple of $2^d$. **Predict** the PSNR for $d = 1 \dots 4$: from which $d$ on
+# is it worse than $b$? What, then, are the deep levels good for?
 #
-# *Hint:* `functional.avg_pool2d` and `functional.interpolate(..., mode="bilinear")`.
+# *Hint:* `functional.avg_pool2d` and `functional.interpolate(..., size=..., mode="bilinear")`.
 
-# %% tags=["hide-cell"]
-# Solution 3.2: from some depth on worse than the aliased input; the deep levels bring context (what
-# is a ghost of what), the skips bring the detail back
+# %% tags=["hide-cell", "solution"]
+# Solution 3.2
+def through_the_bottom(image, d):
+    """What is left of a real cine (b, t, y, x) that is halved d times and enlarged again."""
+    coarse = functional.avg_pool2d(image, 2**d)
+    return functional.interpolate(coarse, size=image.shape[-2:], mode="bilinear")
+
+
+# %%
+exercises.check_3_2(through_the_bottom)
+
+# %% tags=["hide-cell", "solution"]
+# Solution 3.2: compare with b
 print(f"b: {metrics.frame_metrics(b[0], m[0])['psnr'].mean():.1f} dB")
 for d in (1, 2, 3, 4):
-    coarse = functional.avg_pool2d(m.abs(), 2**d)
-    back = functional.interpolate(coarse, size=m.shape[-2:], mode="bilinear")
-    print(f"d = {d}: {metrics.frame_metrics(back[0], m[0])['psnr'].mean():.1f} dB")
+    coarse = through_the_bottom(m.abs(), d)
+    print(f"d = {d}: {metrics.frame_metrics(coarse[0], m[0])['psnr'].mean():.1f} dB")
+
+# %% [markdown] tags=["solution"]
+# From some depth on it is worse than the aliased input. The deep levels bring context (what is a ghost of
+# what), and the skips bring the detail back.
 
 # %% [markdown]
 # ### Exercise 3.3 · (2+1)-D
 #
 # The assignment also allows a (2+1)-D network: a 1×3×3 convolution in space followed by a 3×1×1
-# convolution in time. Build one such pair for 16 channels with cyclic time, count its parameters
-# against a 3×3×3 convolution, and verify that it sees time.
+# convolution in time. Write `two_plus_one(channels)`, which returns one such pair as a module with biases,
+# cyclic in time, zeros around the image; a volume `(b, channels, t, y, x)` keeps its shape. How many
+# parameters does it save for 16 channels, compared with a 3×3×3 convolution? Does it see time?
 #
 # *Hint:* `nn.Conv3d(..., padding_mode="circular")` pads *all* padded axes cyclically; with the
 # kernel 3×1×1 only time is padded.
 
-# %% tags=["hide-cell"]
+# %% tags=["hide-cell", "solution"]
+# Solution 3.3
+def two_plus_one(channels):
+    """A 1x3x3 convolution in space, then a 3x1x1 convolution in cyclic time."""
+    in_space = nn.Conv3d(channels, channels, (1, 3, 3), padding=(0, 1, 1))
+    in_time = nn.Conv3d(channels, channels, (3, 1, 1), padding=(1, 0, 0), padding_mode="circular")
+    return nn.Sequential(in_space, in_time)
+
+
+# %%
+exercises.check_3_3(two_plus_one)
+
+# %% tags=["hide-cell", "solution"]
 # Solution 3.3: 16 x 16 x (9 + 3) + 32 instead of 16 x 16 x 27 + 16 parameters; three frames change
-torch.manual_seed(seed)
-in_space = nn.Conv3d(16, 16, (1, 3, 3), padding=(0, 1, 1))
-in_time = nn.Conv3d(16, 16, (3, 1, 1), padding=(1, 0, 0), padding_mode="circular")
-pair = nn.Sequential(in_space, in_time)
-print(size(pair), "parameters instead of", size(nn.Conv3d(16, 16, 3)))
-volume = torch.zeros(1, 16, 12, 8, 8)
-changed = volume.index_fill(2, torch.tensor([0]), 1.0)
-difference = (pair(changed) - pair(volume)).abs().amax((1, 3, 4))
+print(size(two_plus_one(16)), "parameters instead of", size(nn.Conv3d(16, 16, 3)))
+pair, impulse = two_plus_one(16), torch.zeros(1, 16, 12, 8, 8)
+changed = impulse.index_fill(2, torch.tensor([0]), 1.0)
+difference = (pair(changed) - pair(impulse)).abs().amax((1, 3, 4))
 print("frames that change:", difference[0].gt(1e-6).nonzero().flatten().tolist())
+
+# %% [markdown]
+# ### Exercise 3.4 · Find the bugs
+#
+# Here are three flaws of the report in one small network. It runs, it trains, and no shape is wrong. Repair
+# it: a module `Repaired(features)` that takes a complex cine `(b, t, y, x)` with *any* number of frames and
+# returns a complex one of that shape. A change in one frame reaches the frames before and after, around
+# the end of the beat; real and imaginary part can be negative; the phase of the input matters. Keep it
+# small: two convolutions are enough, and `features` channels between them.
+#
+# *Hint:* the sections 3.1 and 3.6; `to_channels`, `to_complex` and `conv_t` are still there.
+
+# %%
+class Faulty(nn.Module):
+    def __init__(self, frames, features):
+        super().__init__()
+        self.first = nn.Conv3d(frames, features, 3, padding=1)
+        self.last = nn.Conv3d(features, frames, 3, padding=1)
+
+    def forward(self, cine):
+        volume = cine.abs()[:, :, None]
+        h = functional.leaky_relu(self.first(volume), 0.1)
+        return torch.sigmoid(self.last(h))[:, :, 0]
+
+
+# %% tags=["hide-cell", "solution"]
+# Solution 3.4
+class Repaired(nn.Module):
+    """Complex cine (b, t, y, x) in and out: time is an axis, outputs are signed, phase survives."""
+
+    def __init__(self, features):
+        """Two 3x3x3 convolutions with so many channels between them."""
+        super().__init__()
+        self.first, self.last = nn.Conv3d(2, features, 3), nn.Conv3d(features, 2, 3)
+
+    def forward(self, cine):
+        """Return a cine of the same shape."""
+        h = functional.leaky_relu(conv_t(self.first, to_channels(cine)), 0.1)
+        return to_complex(conv_t(self.last, h))
+
+
+# %%
+exercises.check_3_4(Repaired)
+
+# %% tags=["hide-cell", "solution"]
+# Solution 3.4: the symptoms, before and after
+for network in (Faulty(frames, 8), Repaired(8)):
+    with torch.no_grad():
+        output, turned = network(b), network(1j * b)
+    print(type(network).__name__, f"{output.dtype}, smallest real part {output.real.min():.2f}:")
+    print("  later in, later out:", follows_the_clock(network.eval()))
+    print("  another phase, another answer:", not torch.allclose(output, turned))
+
+# %% [markdown] tags=["solution"]
+# The faulty one answers in every frame and does not know which is next to which; its output lies between 0
+# and 1; and it gives one answer for all phases of the input. Neither has a
+# residual path. That is no mistake, but it costs training time (section 3.2).
 
 # %% [markdown]
 # ## Why every piece is there

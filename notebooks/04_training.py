@@ -42,7 +42,7 @@ from dataclasses import replace
 import torch
 from IPython.display import Markdown
 
-from dmri_helpers import data, methods, metrics, operators, plotting, profiles, training, widgets
+from dmri_helpers import data, exercises, methods, metrics, operators, plotting, profiles, training, widgets
 
 profile, source, seed = profiles.current(), profiles.data_source(), 0
 cines = data.open_cine(source, n=profile.n_cines, shape=profile.shape)
@@ -227,7 +227,7 @@ figure
 
 # %%
 column = target.shape[-1] // 2
-widgets.frame_slider(shown, errors_against="fully sampled", column=column)
+widgets.cine_viewer(shown, errors_against="fully sampled", column=column)
 
 # %% [markdown]
 # **Figure 4.3.** The same cine under a frame slider; at the bottom one column against time. A
@@ -406,61 +406,164 @@ training.record(
 # %% [markdown]
 # ## Exercises
 #
+# Each asks for a function. Write it in the cell below the question, then run the check: it tries your
+# function on small examples and says what is right, or what is not. (In the teacher's form a solution
+# lies below the question, folded away.)
+
+# %% [markdown]
 # ### Exercise 4.1 · How sure is the gap?
 #
-# With so few test slices, could the network's place below (or above) view sharing be luck? Draw
-# the test slices with replacement a thousand times, take the mean difference each time, and give
-# the range that holds 95 % of them.
+# With so few test slices, could the network's place below (or above) view sharing be luck? Write
+# `gap(first, second)`: two tensors of shape `(n,)` hold the PSNR of two methods on the same slices.
+# Return two numbers: the mean difference, first minus second, and its *standard error*. That is how far
+# such a mean would move if other slices had been drawn: $s / \sqrt n$ for $n$ independent values with
+# the standard deviation $s$.
 #
-# *Hint:* `torch.randint(n, (1000, n))` draws all of them at once. Take the difference slice by
-# slice *first*: the slices differ more than the methods.
+# **Predict** from Figure 4.4: which scatters more from slice to slice, the PSNR or the difference?
+#
+# *Hint:* take the difference slice by slice *first*, and what makes a slice hard for both methods
+# cancels. `torch.std` estimates $s$ with $n - 1$, as it should.
 
-# %% tags=["hide-cell"]
+# %% tags=["hide-cell", "solution"]
 # Solution 4.1
+def gap(first, second):
+    """(mean of first - second, its standard error), two numbers."""
+    difference = first - second
+    return difference.mean().item(), difference.std().item() / len(difference) ** 0.5
+
+
+# %%
+exercises.check_4_1(gap)
+
+# %% tags=["hide-cell", "solution"]
+# Solution 4.1: the gap; and how sure it is without a formula, drawing the slices with replacement
 shared = torch.tensor([row["psnr"] for row in rows["view_sharing"]])
-difference = torch.tensor(after_psnr) - shared
-n = len(difference)
+mean, error = gap(torch.tensor(after_psnr), shared)
+print(f"network - view sharing: {mean:.2f} dB, two standard errors are {2 * error:.2f} dB")
+difference, n = torch.tensor(after_psnr) - shared, len(shared)
 draws = difference[torch.randint(n, (1000, n), generator=torch.Generator().manual_seed(seed))].mean(1)
 low, high = draws.quantile(0.025).item(), draws.quantile(0.975).item()
-print(f"network - view sharing: {difference.mean():.2f} dB, 95 % between {low:.2f} and {high:.2f} dB")
+print(f"resampled a thousand times, 95 % lie between {low:.2f} and {high:.2f} dB")
+
+# %% [markdown] tags=["solution"]
+# If zero is further away than two standard errors, the order of the two is not luck *on cines like
+# these*. It says nothing about cines of another scanner. The resampled range agrees, unless there are
+# very few slices: then it is too narrow, and the standard error itself a rough guess. Exercise 5.3 comes
+# back to it.
 
 # %% [markdown]
-# If the range leaves zero out, the order of the two is not luck *on cines like these*. It says
-# nothing about cines of another scanner.
-#
 # ### Exercise 4.2 · Another acceleration
 #
-# The network has only ever seen acceleration 5. What happens to it, and to view sharing, at
-# acceleration 4? Use two test cines.
+# The network has only ever seen acceleration 5. **Predict** what happens to it, and to view sharing, at
+# acceleration 4, where there are more data. To find out, write
+# `psnr_at(method, cines, acceleration, seed)`: undersample the cines with fixed masks of that seed,
+# reconstruct each with `method(kspace, mask)`, and return the mean PSNR over the cines, a number in dB.
 #
-# *Hint:* `data.UndersampledCines(test.subset(range(2)), acceleration=..., seed=...)`.
+# *Hint:* `data.UndersampledCines(cines, acceleration=..., seed=...)`; then do with it what sections 4.7
+# and 4.8 do with the test set.
 
-# %% tags=["hide-cell"]
+# %% tags=["hide-cell", "solution"]
 # Solution 4.2
+def psnr_at(method, cines, acceleration, seed):
+    """Mean PSNR in dB of a method on these cines at this acceleration."""
+    samples = data.UndersampledCines(cines, acceleration=acceleration, seed=seed)
+    return metrics.summarise(training.evaluate(method, samples))["psnr"]["mean"]
+
+
+# %%
+exercises.check_4_2(psnr_at)
+
+# %% tags=["hide-cell", "solution"]
+# Solution 4.2: two test cines
 for acceleration in (5, 4):
-    other = data.UndersampledCines(test.subset(range(2)), acceleration=acceleration, seed=seed + 3)
     for name, method in {"network": model, "view sharing": methods.load("view_sharing")}.items():
-        psnr = metrics.summarise(training.evaluate(method, other, title=name))["psnr"]["mean"]
+        psnr = psnr_at(method, test.subset(range(2)), acceleration, seed + 3)
         print(f"acceleration {acceleration}: {name:12} {psnr:.2f} dB")
 
-# %% [markdown]
+# %% [markdown] tags=["solution"]
 # More data help both, but a network that was trained on one acceleration is not sure to turn them
 # into quality: it was taught how much to take away from an image that is aliased *this* much.
-#
-# ### Exercise 4.3 · How much of its data does the network keep?
-#
-# The measured lines are the only thing we know for certain. Measure $\lVert U F \hat m - y \rVert
-# / \lVert y \rVert$ for the network's image $\hat m$ and for view sharing.
-
-# %% tags=["hide-cell"]
-# Solution 4.3
-A = operators.ForwardModel(mask)
-for name, image in {"network": after, "view sharing": methods.load("view_sharing")(kspace, mask)}.items():
-    print(f"{name:12} changes its measured data by {(A(image) - kspace).norm() / kspace.norm():.1%}")
 
 # %% [markdown]
-# The network contradicts what was measured. That is the door through which notebook 6 goes.
+# ### Exercise 4.3 · How much of its data does the network keep?
 #
+# The measured lines are the only thing we know for certain. Write
+# `contradiction(image, kspace, mask)`, which measures how far an image $\hat m$ is from its data $y$:
+#
+# $$ \lVert U F \hat m - y \rVert \,/\, \lVert y \rVert . $$
+#
+# Image and k-space have the shape `(b, t, y, x)`, the mask `(b or 1, t, y, 1)`; the result is one number
+# for all of them. **Predict** it for the zero-filled image, and for the network.
+#
+# *Hint:* `operators.ForwardModel(mask)` is $U F$; `.norm()` works for complex tensors, too.
+
+# %% tags=["hide-cell", "solution"]
+# Solution 4.3
+def contradiction(image, kspace, mask):
+    """Distance of an image to its data, relative to the data: a number, 0 if it keeps all of them."""
+    return ((operators.ForwardModel(mask)(image) - kspace).norm() / kspace.norm()).item()
+
+
+# %%
+exercises.check_4_3(contradiction)
+
+# %% tags=["hide-cell", "solution"]
+# Solution 4.3: three images of the first test cine
+shown = {"zero-filled": before, "network": after, "view sharing": methods.load("view_sharing")(kspace, mask)}
+for name, image in shown.items():
+    print(f"{name:12} changes its measured data by {contradiction(image, kspace, mask):.1%}")
+
+# %% [markdown] tags=["solution"]
+# The network contradicts what was measured. That is the door through which notebook 6 goes.
+
+# %% [markdown]
+# ### Exercise 4.4 · Find the bug
+#
+# A colleague's test scores are suspiciously good. This is how the slices were split; `groups`, shape
+# `(n,)`, says which patient every slice is from:
+#
+# ```python
+# def wrong_split(groups, seed):
+#     n = len(groups)
+#     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+#     return order[: 4 * n // 7], order[4 * n // 7 : 5 * n // 7], order[5 * n // 7 :]
+# ```
+#
+# There is a seed, every slice is in one set, and the sets are 4 : 1 : 2. What is wrong? Repair it:
+# `split_patients(groups, seed)` returns the numbers of the slices for training, validation and test, three
+# tensors of integers, with the *patients* 4 : 1 : 2. Their number is a multiple of 7 here; a patient's number
+# is only a name.
+#
+# *Hint:* section 4.1. `groups.unique()` lists the patients, `torch.isin` finds the slices of some of them.
+
+# %% tags=["hide-cell", "solution"]
+# Solution 4.4
+def split_patients(groups, seed):
+    """(training, validation, test): numbers of slices, no patient in two of them."""
+    patients = groups.unique()
+    m = len(patients)
+    patients = patients[torch.randperm(m, generator=torch.Generator().manual_seed(seed))]
+    parts = patients.tensor_split((4 * m // 7, 5 * m // 7))
+    return tuple(torch.isin(groups, part).nonzero().flatten() for part in parts)
+
+
+# %%
+exercises.check_4_4(split_patients)
+
+# %% tags=["hide-cell", "solution"]
+# Solution 4.4: how many test slices have a slice of the same heart among the training slices?
+groups = torch.arange(35).repeat_interleave(5)  # 35 patients with five slices each
+by_slice = torch.randperm(175, generator=torch.Generator().manual_seed(seed)).tensor_split((100, 125))
+for name, parts in {"slices": by_slice, "patients": split_patients(groups, seed)}.items():
+    leaked = torch.isin(groups[parts[2]], groups[parts[0]]).float().mean()
+    print(f"{name:8} dealt out: {leaked:4.0%} of the test slices have a neighbour in training")
+
+# %% [markdown] tags=["solution"]
+# Most test slices have a neighbour that the network was trained on, so the test measures memory.
+# Nothing complains: the loss curves look fine, and the validation score is as flattered as the test score.
+# Only the next patient will tell. The seed report split by slices, too.
+
+# %% [markdown]
 # ## Summary
 #
 # 1. **Split** by patient, with a seed, 4 : 1 : 2; the test set is looked at once.

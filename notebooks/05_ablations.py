@@ -42,7 +42,7 @@ import torch
 from IPython.display import Markdown
 from torch import nn
 
-from dmri_helpers import classical, data, methods, metrics, plotting, profiles, training, widgets
+from dmri_helpers import classical, data, exercises, methods, metrics, plotting, profiles, training, widgets
 
 profile, source, seed = profiles.current(), profiles.data_source(), 0
 cines = data.open_cine(source, n=profile.n_cines, shape=profile.shape)
@@ -459,7 +459,7 @@ figure
 # what is left of the ghosts. PSNR is that of this frame.
 
 # %%
-widgets.frame_slider(seen, errors_against="fully sampled", frame=frame)
+widgets.cine_viewer(seen, errors_against="fully sampled", frame=frame)
 
 # %% [markdown]
 # **Figure 5.7.** The same, over time. Does the worse one flicker, or is it blurred in the frames in
@@ -549,58 +549,144 @@ training.record(
 # %% [markdown]
 # ## Exercises
 #
+# Each asks for a function. Write it in the cell below the question, then run the check: it tries your
+# function on small examples and says what is right, or what is not. (In the teacher's form a solution
+# lies below the question, folded away.)
+
+# %% [markdown]
 # ### Exercise 5.1 · Add a row
 #
-# Three seeds of the baseline are three networks. Add a row to the table: the mean of their three
-# images. Is it better than the mean of their three scores? Why?
+# What would you like to know that the table of section 5.2 cannot tell? Half the dropout, no weight
+# decay, larger batches? Write `new_row(network, recipe)`: it is handed the configurations of the network
+# and of its training, and returns both, with exactly one piece changed. The piece is new to the table, and
+# what all rows share stays as it is: data, masks, seed.
 #
-# *Hint:* a method is any function `reconstruct(kspace, mask) -> cine`; `training.evaluate` takes
-# it. A row with a training of its own goes the same way: add an entry to `variants` (say,
-# `dropout=0.1` or `weight_decay=0.0`) and run the notebook again; only the new one is trained.
+# *Hint:* `dataclasses.replace(recipe, loss="l1")` returns a changed copy. Print `base` and `recipe` to see
+# all the pieces.
 
-# %% tags=["hide-cell"]
-# Solution 5.1: errors that differ between the networks average out; the mean squared error of the
-# mean image is never above the mean of the three mean squared errors (Jensen)
+# %% tags=["hide-cell", "solution"]
+# Solution 5.1
+def new_row(network, recipe):
+    """(network, recipe), the same configurations with exactly one piece changed."""
+    return dataclasses.replace(network, dropout=network.dropout / 2), recipe
+
+
+# %%
+exercises.check_5_1(new_row)
+
+# %% tags=["hide-cell", "solution"]
+# Solution 5.1: do not trust it, compute what differs
+for mine, theirs in zip(new_row(base, recipe), (base, recipe)):
+    for field in dataclasses.fields(mine):
+        if getattr(mine, field.name) != getattr(theirs, field.name):
+            print(field.name, "baseline", getattr(theirs, field.name), "new row", getattr(mine, field.name))
+
+# %% [markdown] tags=["solution"]
+# To train it, add `"mine": ("half the dropout", *new_row(base, recipe))` to `variants` in section 5.2 and
+# run the notebook again: only the new row is trained, and it appears in every table and figure. Write
+# down first which difference, beyond the chance of the seeds, you would believe.
+
+# %% [markdown]
+# ### Exercise 5.2 · How many test cines?
+#
+# How many test cines are needed so that a difference exceeds two standard errors? Write
+# `cines_needed(spread, spread_of_differences, difference)`, all in dB: the standard deviation over cines
+# of the scores of either method, that of their paired differences, and the difference that is to be seen.
+# Return two whole numbers: *unpaired* (two independent test sets of so many cines each) and *paired*
+# (one test set for both). **Predict** their ratio for the two spreads of section 5.6.
+#
+# *Hint:* the standard error of a mean of $n$ is $s/\sqrt n$; for two independent means variances
+# add.
+
+# %% tags=["hide-cell", "solution"]
+# Solution 5.2
+def cines_needed(spread, spread_of_differences, difference):
+    """(unpaired, paired): how many test cines make the difference two standard errors, whole numbers."""
+    unpaired = (2 * math.sqrt(2) * spread / difference) ** 2
+    paired = (2 * spread_of_differences / difference) ** 2
+    return math.ceil(unpaired), math.ceil(paired)
+
+
+# %%
+exercises.check_5_2(cines_needed)
+
+# %% tags=["hide-cell", "solution"]
+# Solution 5.2: for 0.1 dB between L1 and L2
+spreads = scores(SEEDS).std().item(), (scores(["l1"]) - scores(SEEDS)).std().item()
+unpaired, pairs = cines_needed(*spreads, 0.1)
+print(f"unpaired {unpaired}, paired {pairs} cines (and the seeds come on top)")
+
+# %% [markdown] tags=["solution"]
+# The ratio is twice the square of the ratio of the spreads: small differences need pairs, and pairing costs
+# nothing. What it does not save is seeds.
+
+# %% [markdown]
+# ### Exercise 5.3 · An interval without formulas
+#
+# Draw the test cines with replacement, thousands of times, and compute the mean difference of two methods
+# for each draw: the *bootstrap*. Write `interval(first, second, draws, seed)`: two tensors of shape `(n,)`
+# with the scores of the same cines, the number of draws, the seed of the random numbers. Return two
+# numbers, low and high: 2.5 % of the mean differences (first minus second) lie below, 2.5 % above.
+#
+# *Hint:* `torch.randint(n, (draws, n), generator=...)` are so many draws of `n` indices at once.
+
+# %% tags=["hide-cell", "solution"]
+# Solution 5.3
+def interval(first, second, draws, seed):
+    """(low, high): where 95 % of the mean differences lie when the cines are drawn again, two numbers."""
+    difference, n = first - second, len(first)
+    indices = torch.randint(n, (draws, n), generator=torch.Generator().manual_seed(seed))
+    return tuple(difference[indices].mean(1).quantile(torch.tensor([0.025, 0.975])).tolist())
+
+
+# %%
+exercises.check_5_3(interval)
+
+# %% tags=["hide-cell", "solution"]
+# Solution 5.3: L1 against L2, beside "chance: cines" of section 5.6
+low, high = interval(scores(["l1"]), scores(SEEDS), 10_000, seed)
+found = compare(["l1"])
+print(f"L1 - L2: 95 % of the draws between {low:+.3f} and {high:+.3f} dB, "
+      f"by the formula {found['gain']:+.3f} ± {found['by_cines']:.3f} dB")
+
+# %% [markdown] tags=["solution"]
+# The interval is about the mean plus and minus two standard errors, and narrower when the cines are
+# very few: what no cine of ten shows, no draw from these ten can show.
+
+# %% [markdown]
+# ### Exercise 5.4 · Three networks, one image
+#
+# Three seeds of the baseline are three networks. **Predict**: is the score of their mean image better than
+# the mean of their three scores? Write `mean_image(networks, kspace, mask)`: each of the `networks`, a
+# list of any length, is called as `network(kspace, mask)` and returns a complex cine `(b, t, y, x)`. Return the
+# mean of the cines, of the same shape.
+#
+# *Hint:* the images are complex until the very end. What is lost if one averages magnitudes?
+
+# %% tags=["hide-cell", "solution"]
+# Solution 5.4
+def mean_image(networks, kspace, mask):
+    """Mean of the complex cines that the networks reconstruct, shape (b, t, y, x)."""
+    return sum(network(kspace, mask) for network in networks) / len(networks)
+
+
+# %%
+exercises.check_5_4(mean_image)
+
+# %% tags=["hide-cell", "solution"]
+# Solution 5.4: a method is any function of k-space and mask
 def ensemble(kspace, mask):
-    return sum(models[name](kspace, mask) for name in SEEDS) / len(SEEDS)
+    return mean_image([models[name] for name in SEEDS], kspace, mask)
 
 
 rows["ensemble"] = training.evaluate(ensemble, test_set, title="ensemble")
 for metric in ("psnr", "ssim"):
     print(metric, f"{compare(['ensemble'], SEEDS, metric)['gain']:+.4f}")
 
-# %% [markdown]
-# ### Exercise 5.2 · How many test cines?
-#
-# How many test cines are needed so that a difference of 0.1 dB exceeds two standard errors:
-# unpaired (two independent test sets), and paired? Use the standard deviations of section 5.6.
-#
-# *Hint:* the standard error of a mean of $n$ is $s/\sqrt n$; for two independent means variances
-# add.
-
-# %% tags=["hide-cell"]
-# Solution 5.2: unpaired 2 sqrt(2 s^2 / n) = 0.1, paired 2 s_d / sqrt(n) = 0.1
-unpaired = math.ceil(2 * (2 * scores(SEEDS).std().item() / 0.1) ** 2)
-pairs = math.ceil((2 * (scores(["l1"]) - scores(SEEDS)).std().item() / 0.1) ** 2)
-print(f"unpaired {unpaired}, paired {pairs} cines (and the seeds come on top)")
-
-# %% [markdown]
-# ### Exercise 5.3 · An interval without formulas
-#
-# Draw test cines with replacement, ten thousand times, and compute the mean difference between L1
-# and L2 for each draw (the *bootstrap*). Between which values do 95 % of them lie? Compare with
-# "chance: cines" in section 5.6.
-#
-# *Hint:* `torch.randint(n, (10000, n))` are ten thousand draws of `n` indices.
-
-# %% tags=["hide-cell"]
-# Solution 5.3: about the mean plus/minus two standard errors; narrower when the cines are very few
-difference = scores(["l1"]) - scores(SEEDS)
-n = len(difference)
-draws = torch.randint(n, (10_000, n), generator=torch.Generator().manual_seed(seed))
-low, high = difference[draws].mean(1).quantile(torch.tensor([0.025, 0.975])).tolist()
-print(f"L1 - L2: {difference.mean():+.3f} dB, "
-      f"95 % of the draws between {low:+.3f} and {high:+.3f} dB")
+# %% [markdown] tags=["solution"]
+# Where the networks err in different ways, their errors partly cancel; where they agree, nothing is lost.
+# The squared error of a mean is never above the mean of the squared errors. The price is three times
+# the time.
 
 # %% [markdown]
 # ## Summary

@@ -11,7 +11,11 @@ nb_merge_streams = True
 nb_output_stderr = "remove"
 nb_render_markdown_format = "myst"  # tables in outputs
 # sliders: their HTML form needs no kernel and no widget scripts
-nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]
+nb_mime_priority_overrides = [
+    ("html", "application/vnd.jupyter.widget-view+json", None),
+    ("singlehtml", "application/vnd.jupyter.widget-view+json", None),
+    ("singlehtml", "image/png", 1),  # the PDF shows strips in place of sliders
+]
 myst_enable_extensions = ["amsmath", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 myst_links_external_new_tab = True

@@ -26,6 +26,7 @@ ALLOWED = {
     "widgets": {"metrics", "plotting"},
     "methods": {"classical", "networks", "phantom", "unrolled", "profiles", "training"},
     "report": {"profiles"},
+    "handout": set(),
     "bench": {
         "data",
         "methods",
@@ -62,3 +63,12 @@ def test_imports_run_one_way(module):
 
 def test_nobody_imports_the_command_line():
     assert not [module for module in MODULES if "cli" in siblings(module)]
+
+
+def test_exercises_see_helpers_and_no_helper_sees_them():
+    for path in PACKAGE.rglob("*.py"):
+        inside = path.parent.name == "exercises"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                named = {(node.module or "").split(".")[0], *(name.name for name in node.names)}
+                assert not named & ({"cli", "report", "handout", "bench"} if inside else {"exercises"}), path

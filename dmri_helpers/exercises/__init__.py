@@ -5,6 +5,37 @@ solution. They lie here and not in the notebooks because whoever reads a check h
 """
 
 from .chapter1 import check_1_1, check_1_2, check_1_3, check_1_4
+from .chapter2 import check_2_1, check_2_2, check_2_3, check_2_4
+from .chapter3 import check_3_1, check_3_2, check_3_3, check_3_4
+from .chapter4 import check_4_1, check_4_2, check_4_3, check_4_4
+from .chapter5 import check_5_1, check_5_2, check_5_3, check_5_4
+from .chapter6 import check_6_1, check_6_2, check_6_3, check_6_4
 from .verdict import NotYet
 
-__all__ = ["NotYet", "check_1_1", "check_1_2", "check_1_3", "check_1_4"]
+__all__ = [
+    "NotYet",
+    "check_1_1",
+    "check_1_2",
+    "check_1_3",
+    "check_1_4",
+    "check_2_1",
+    "check_2_2",
+    "check_2_3",
+    "check_2_4",
+    "check_3_1",
+    "check_3_2",
+    "check_3_3",
+    "check_3_4",
+    "check_4_1",
+    "check_4_2",
+    "check_4_3",
+    "check_4_4",
+    "check_5_1",
+    "check_5_2",
+    "check_5_3",
+    "check_5_4",
+    "check_6_1",
+    "check_6_2",
+    "check_6_3",
+    "check_6_4",
+]

@@ -1,7 +1,9 @@
 """How a check tells right from wrong."""
 
 import functools
+import math
 from collections.abc import Callable
+from numbers import Real
 
 import torch
 
@@ -50,3 +52,16 @@ def demand_tensor(answer: object, shape: tuple[int, ...], dtype: torch.dtype, na
     found = tuple(answer.shape)
     demand(found == shape, f"{name} returns the shape {found}, expected {shape}")
     demand(answer.dtype == dtype, f"{name} returns {answer.dtype}, expected {dtype}")
+
+
+def demand_number(found: object, expected: float, asked: str, mistakes: dict[str, float]) -> None:
+    """Raise `NotYet` unless the number is the expected one; the message names the mistake that leads to it."""
+    single = isinstance(found, torch.Tensor) and found.numel() == 1 and not found.is_complex()
+    demand(single or isinstance(found, Real), f"{asked} is {found!r:.60}, expected a number, {expected:.4g}")
+    found = float(found)
+
+    def is_(value: float) -> bool:
+        return math.isclose(found, value, rel_tol=1e-4, abs_tol=1e-5)
+
+    hints = [hint for hint, value in mistakes.items() if is_(value)] or ["read the formula once more"]
+    demand(is_(expected), f"{asked} is {found:.4g}, expected {expected:.4g}: {hints[0]}")

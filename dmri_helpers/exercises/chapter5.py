@@ -1,0 +1,198 @@
+"""Checks of 05_ablations."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import get_args, get_type_hints
+
+import torch
+
+from .. import classical, methods, operators, profiles
+from .verdict import check, demand, demand_number, demand_tensor
+
+IN_THE_TABLE = {
+    "dropout": 0.0, "schedule": "constant", "loss": "l1", "attention": False, "branches": 1,
+    "resnet_features": 0, "start": "view_sharing",
+}  # fmt: skip
+HELD = {
+    "seed": "the seed is the dice, no piece: rows seed1 and seed2 have it already",
+    "frames": "frames is how many frames the cines have",
+} | dict.fromkeys(
+    ("acceleration", "acceleration_to", "center_lines", "density", "noise", "augment", "phase"),
+    "it is about the data, and all rows share those (training_set in section 5.4 does not even read it)",
+)
+
+
+@check
+def check_5_1(new_row: Callable) -> str:
+    """``new_row(network, recipe)``: the two configurations with exactly one piece changed."""
+    names = set()
+    for profile in (profiles.TINY, profiles.DEMO):
+        given = (profile.ablation, profile.ablation_training)
+        row = new_row(*given)
+        demand(
+            isinstance(row, (tuple, list)) and [type(part) for part in row] == [type(part) for part in given],
+            f"expected two configurations, network and recipe, as they came in; found {row!r:.60}",
+        )
+        changed = {
+            field.name: (getattr(old, field.name), getattr(new, field.name), get_type_hints(type(old)))
+            for old, new in zip(given, row, strict=True)
+            for field in dataclasses.fields(old)
+            if getattr(old, field.name) != getattr(new, field.name)
+        }
+        demand(changed, "nothing differs from the baseline; dataclasses.replace returns a changed copy")
+        demand(
+            len(changed) == 1,
+            f"{', '.join(changed)} differ from the baseline of the {profile.name} profile, expected one piece: "
+            "which of them would you thank? Start from what is handed in",
+        )
+        ((name, (old, new, hints)),) = changed.items()
+        demand(name not in HELD, f"{name} differs: {HELD.get(name)}")
+        demand(
+            name not in IN_THE_TABLE or IN_THE_TABLE[name] != new,
+            f"{name}={new!r} is in the table of section 5.2 already; choose another",
+        )
+        known = get_args(hints[name])
+        demand(not known or new in known, f"{name}={new!r}: expected one of {', '.join(map(repr, known))}")
+        demand(
+            isinstance(new, type(old)) or (type(old), type(new)) == (float, int),
+            f"{name}={new!r} is of type {type(new).__name__}, expected {type(old).__name__}",
+        )
+        names.add(name)
+        _demand_network(row[0], f"{name}={new!r}")
+    demand(
+        len(names) == 1,
+        f"of two baselines {' and '.join(sorted(names))} are changed, expected the same piece",
+    )
+    return f"one piece, {names.pop()}; the seed, the data and all the rest stay"
+
+
+def _demand_network(config: profiles.DualUNetConfig, what: str) -> None:
+    """Raise `NotYet` unless this network can be made and reconstructs a small cine."""
+    try:
+        kspace = torch.ones(1, config.frames, 32, 16, dtype=torch.complex64)
+        with torch.no_grad():
+            methods.build(config)(kspace, torch.ones(1, config.frames, 32, 1, dtype=torch.bool))
+    except Exception as error:
+        demand(False, f"{what}: no network can be made of that ({type(error).__name__}: {error})")
+
+
+@check
+def check_5_2(cines_needed: Callable) -> str:
+    """``cines_needed(spread, spread_of_differences, difference)``: (unpaired, paired) numbers of test cines."""
+    for spread, paired, difference in ((1.93, 0.31, 0.5), (2.4, 0.5, 0.26), (1.1, 0.9, 0.7)):
+        asked = f"with spreads of {spread} and {paired} dB, for {difference} dB,"
+        given = cines_needed(spread, paired, difference)
+        demand(
+            isinstance(given, (tuple, list)) and len(given) == 2,
+            f"expected two numbers, unpaired and paired; found {given!r:.60}",
+        )
+        for name, number, square in (
+            ("unpaired", given[0], 8 * (spread / difference) ** 2),
+            ("paired", given[1], 4 * (paired / difference) ** 2),
+        ):
+            mistakes = {
+                "round up: there are whole cines only, and fewer do not suffice": square,
+                "fewer do not suffice, so round up": math.floor(square),
+                "the root of n is in the standard error, so n grows with the square": math.ceil(square**0.5),
+                "two standard errors, please": math.ceil(square / 4),
+            }
+            if name == "unpaired":
+                mistakes |= {
+                    "both means are uncertain, and their variances add": math.ceil(square / 2),
+                    "that many in each of the two test sets": 2 * math.ceil(square),
+                    "variances add, not standard errors": math.ceil(2 * square),
+                    "that is the paired number; unpaired comes first": math.ceil(
+                        4 * (paired / difference) ** 2
+                    ),
+                }
+            demand_number(number, math.ceil(square), f"{asked} the {name} number", mistakes)
+    return "cines of one test set that is shared, and of each of two that are not"
+
+
+@check
+def check_5_3(interval: Callable) -> str:
+    """``interval(first, second, draws, seed)``: where 95 % of the means of resampled differences lie."""
+    generator = torch.Generator().manual_seed(53)
+    hard = 30 + 2 * torch.randn(100, generator=generator)
+
+    def ask(first: torch.Tensor, second: torch.Tensor, seed: int = 0) -> list[float]:
+        given = interval(first.clone(), second.clone(), 10_000, seed)
+        demand(
+            isinstance(given, (tuple, list, torch.Tensor)) and len(given) == 2,
+            f"expected two numbers, low and high; found {given!r:.60}",
+        )
+        return [float(end) for end in given]
+
+    low, high = ask(hard + 0.25, hard)
+    shown = f"{low:+.2f} to {high:+.2f} dB"
+    demand(
+        abs(low + 0.25) > 1e-3 or abs(high + 0.25) > 1e-3,
+        f"where the first is 0.25 dB better on every cine, you find {shown}: it is the first minus the second",
+    )
+    demand(
+        abs(low - 0.25) < 1e-3 and abs(high - 0.25) < 1e-3,
+        f"where the first is 0.25 dB better on every cine, you find {shown}, expected 0.25 twice: "
+        "subtract cine by cine, then draw",
+    )
+    better = (torch.arange(16) % 2).float()  # the mean of a draw is binomial: an exact answer
+    first, second = better + hard[:16], hard[:16]
+    low, high = ask(first, second)
+    shown = f"of 16 cines, the first 1 dB better on every other one, you find {low:.4f} to {high:.4f} dB"
+    demand(low < high, f"{shown}, from low to high, expected 0.25 to 0.75. Can a cine be drawn twice?")
+    demand(
+        high - low < 0.95,
+        f"{shown}, expected 0.25 to 0.75: that is where single cines lie; take the mean of every draw first",
+    )
+    demand(
+        abs(low - 0.25) < 0.02 and abs(high - 0.75) < 0.02,
+        f"{shown}, expected 0.25 to 0.75: 2.5 % of the draws below and 2.5 % above? "
+        "As many cines in a draw as there are?",
+    )
+    first = hard + 0.3 * torch.randn(100, generator=generator)
+    once = ask(first, hard)
+    demand(once == ask(first, hard), "the same seed gives another interval")
+    demand(once != ask(first, hard, seed=1), "another seed gives the same interval: does the seed draw?")
+    return "the interval of the exact (binomial) answer, in pairs, and the same for the same seed"
+
+
+@check
+def check_5_4(mean_image: Callable) -> str:
+    """``mean_image(networks, kspace, mask)``: the mean of what several networks reconstruct."""
+    generator = torch.Generator().manual_seed(54)
+    for count, shape in ((3, (1, 4, 24, 8)), (2, (2, 3, 17, 6)), (5, (1, 2, 16, 16))):
+        mask = torch.rand(1, *shape[1:3], 1, generator=generator) < 0.5
+        kspace = operators.ForwardModel(mask)(torch.randn(shape, dtype=torch.complex64, generator=generator))
+        factors = torch.randn(count, dtype=torch.complex64, generator=generator).tolist()
+        seen = []
+        found = mean_image([_network(factor, seen) for factor in factors], kspace.clone(), mask.clone())
+        asked = f"mean_image of {count} networks"
+        demand_tensor(found, shape, torch.complex64, asked)
+        demand(len(seen) == count, f"{asked} calls {len(seen)} networks, expected each of them once")
+        same = all(torch.equal(y, kspace) and torch.equal(u, mask) for y, u in seen)
+        demand(same, f"{asked} changes k-space or mask on the way; each network starts from the same data")
+        images = torch.stack([factor * classical.zero_filled(kspace, mask) for factor in factors])
+        mistakes = {
+            "the sum; divide by their number": images.sum(0),
+            "the sum over three; there may be more networks, or fewer": images.sum(0) / 3,
+            "the mean of the magnitudes; the images are complex": images.abs().mean(0) + 0j,
+            "the last of them alone": images[-1],
+        }
+        right = images.mean(0)
+        hints = [hint for hint, image in mistakes.items() if torch.allclose(found, image, atol=1e-5)]
+        demand(
+            torch.allclose(found, right, atol=1e-5),
+            f"{asked} is off by up to {(found - right).abs().max():.2g}: "
+            f"{'it is ' + hints[0] if hints else 'add the images up, divide by how many'}",
+        )
+    return "the mean of complex images, of any number of networks"
+
+
+def _network(factor: complex, seen: list) -> Callable:
+    """A reconstruction that returns a multiple of the zero-filled image, and keeps what it is handed."""
+
+    def reconstruct(kspace: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        seen.append((kspace.clone(), mask.clone()))
+        return factor * classical.zero_filled(kspace, mask)
+
+    return reconstruct

@@ -1,0 +1,111 @@
+"""Planted mistakes of 04_training."""
+
+import torch
+from test_exercises import turned_away
+
+from dmri_helpers import classical, data, exercises, fourier, metrics, operators, sampling
+
+
+def test_gap(capsys):
+    check = exercises.check_4_1
+
+    def gap(first, second):
+        difference = first - second
+        return difference.mean(), difference.std() / len(difference) ** 0.5
+
+    check(gap)
+    assert capsys.readouterr().out.startswith("Right: ")
+
+    def with_error(error):
+        return lambda a, b: ((a - b).mean().item(), error(a, b).item())
+
+    turned_away(check, lambda a, b: gap(b, a), "first minus the second")
+    turned_away(check, lambda a, b: (a - b).mean(), "expected two numbers")
+    turned_away(
+        check,
+        with_error(lambda a, b: (a.var() / len(a) + b.var() / len(b)).sqrt()),
+        "two independent means",
+    )
+    turned_away(check, with_error(lambda a, b: (a - b).std()), "how far apart the slices are")
+    turned_away(check, with_error(lambda a, b: (a - b).std() / len(a)), "the root of n")
+    turned_away(check, with_error(lambda a, b: (a - b).std(correction=0) / len(a) ** 0.5), "with n - 1")
+    turned_away(check, lambda a, b: (a - b, (a - b).std() / len(a) ** 0.5), "expected a number")
+
+
+def test_another_acceleration():
+    check = exercises.check_4_2
+
+    def psnr_at(method, cines, acceleration, seed, metric="psnr", some=slice(None), **options):
+        samples = data.UndersampledCines(cines, acceleration=acceleration, seed=seed, **options)
+        rows = [metrics.cine_metrics(method(y, u)[0], m[0])[metric] for y, u, m in samples.batches(1)]
+        return sum(rows[some]) / len(rows[some])
+
+    check(psnr_at)
+    turned_away(check, lambda m, c, a, s: psnr_at(m, c, 5, s), "does the acceleration reach the data")
+    turned_away(check, lambda m, c, a, s: psnr_at(m, c, a, 0), "hand the seed on")
+    turned_away(check, lambda m, c, a, s: 3 * psnr_at(m, c, a, s), "take their mean")
+    turned_away(check, lambda *a: psnr_at(*a, some=slice(1)), "the first cine alone")
+    turned_away(check, lambda *a: psnr_at(*a, metric="psnr_volume"), "PSNR of the whole volume")
+    turned_away(check, lambda m, *a: psnr_at(m, *a, training=True), "expected .*read the formula once more")
+    turned_away(check, lambda m, *a: psnr_at(classical.view_sharing, *a), "never calls the method")
+
+
+def test_contradiction():
+    check = exercises.check_4_3
+
+    def relative(away, kspace):
+        return away.norm() / kspace.norm()
+
+    check(lambda m, y, u: relative(operators.ForwardModel(u)(m) - y, y))
+    # the Fourier transform keeps the norm: measured in the image it is the same number
+    check(lambda m, y, u: relative(fourier.ifft2c(operators.ForwardModel(u)(m) - y), y).item())
+    turned_away(
+        check, lambda m, y, u: relative(operators.ForwardModel(u)(m) - y, y) ** 2, "norms, not their squares"
+    )
+    turned_away(check, lambda m, y, u: relative(fourier.fft2c(m) - y, y), "leave them out")
+    turned_away(
+        check, lambda m, y, u: (operators.ForwardModel(u)(m) - y).norm(), "you have the distance alone"
+    )
+    turned_away(
+        check, lambda m, y, u: relative(torch.fft.fft2(m, norm="ortho") * u - y, y), "zero-filled image is"
+    )
+    turned_away(
+        check,
+        lambda m, y, u: (operators.ForwardModel(u)(m) - y).norm() / operators.ForwardModel(u)(m).norm(),
+        "relative to the data, nothing else",
+    )
+
+
+def test_split_patients():
+    check = exercises.check_4_4
+
+    def shuffled(n, seed):
+        return torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+
+    def cut(order):
+        return order.tensor_split((len(order) * 4 // 7, len(order) * 5 // 7))
+
+    def split(groups, seed, shuffle=shuffled, cut=cut):
+        patients = groups.unique()
+        parts = cut(patients[shuffle(len(patients), seed)])
+        return [torch.isin(groups, part).nonzero().flatten() for part in parts]
+
+    check(split)
+    turned_away(check, lambda g, s: cut(shuffled(len(g), s)), "both in training and in test: deal out")
+    turned_away(check, lambda g, s: split(g, s, shuffle=lambda n, s: torch.arange(n)), "other seeds test")
+    turned_away(check, lambda g, s: split(g, s, shuffle=lambda n, s: torch.randperm(n)), "the same seed")
+    turned_away(check, lambda g, s: split(g, s)[::-1], r"expected \[4, 1, 2\]")
+    turned_away(check, lambda g, s: split(g, s, cut=lambda p: p.tensor_split(3)), r"expected \[4, 1, 2\]")
+    turned_away(check, lambda g, s: cut(g.unique()), "need not begin at 0")
+    turned_away(check, lambda g, s: split(g, s)[:2], "expected three tensors")
+    turned_away(check, lambda g, s: [part.float() for part in split(g, s)], "int64")
+    turned_away(check, lambda g, s: [*split(g, s)[:2], torch.arange(len(g))], "are in more than one set")
+
+
+def test_one_line_for_a_mask_that_does_not_fit():
+    mask = sampling.ky_t_mask((1, 4, 30, 8), 3, 2, seed=0)
+    turned_away(
+        exercises.check_4_3,
+        lambda m, y, u: operators.ForwardModel(mask)(m).norm(),
+        "the code stops with ValueError: mask",
+    )

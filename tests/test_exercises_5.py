@@ -1,0 +1,118 @@
+"""Planted mistakes of 05_ablations."""
+
+import math
+from dataclasses import replace
+
+import torch
+from test_exercises import turned_away
+
+from dmri_helpers import exercises, profiles
+
+
+def test_new_row(capsys):
+    check = exercises.check_5_1
+    for name, value in (("dropout", 0.1), ("resnet_blocks", 2), ("start", "temporal_mean"), ("depth", 3)):
+        check(lambda n, r, name=name, value=value: (replace(n, **{name: value}), r))
+    for name, value in (("weight_decay", 0.0), ("batch_size", 2), ("loss", "charbonnier"), ("epochs", 4)):
+        check(lambda n, r, name=name, value=value: (n, replace(r, **{name: value})))
+    assert capsys.readouterr().out.count("Right: one piece") == 8
+
+    turned_away(check, lambda n, r: (n, r), "nothing differs")
+    turned_away(check, lambda n, r: (replace(n, dropout=0.1), replace(r, seed=3)), "dropout, seed differ")
+    turned_away(check, lambda n, r: (n, replace(r, seed=3)), "the seed is the dice")
+    turned_away(check, lambda n, r: (replace(n, dropout=0), r), "dropout=0 is in the table")
+    turned_away(check, lambda n, r: (n, replace(r, acceleration=4)), "about the data")
+    turned_away(check, lambda n, r: (replace(n, frames=10), r), "how many frames the cines have")
+    turned_away(check, lambda n, r: (profiles.DualUNetConfig(dropout=0.1), r), "of the tiny profile")
+    turned_away(check, lambda n, r: (replace(profiles.TINY.ablation, dropout=0.1), r), "the demo profile")
+    turned_away(check, lambda n, r: replace(n, dropout=0.1), "expected two configurations")
+    turned_away(check, lambda n, r: (r, replace(n, dropout=0.1)), "expected two configurations")
+    turned_away(check, lambda n, r: (n, replace(r, loss="L1")), "expected one of 'l1', 'l2'")
+    turned_away(check, lambda n, r: (n, replace(r, schedule="step")), "expected one of 'cosine'")
+    turned_away(check, lambda n, r: (replace(n, dropout=1.5), r), "no network can be made of that")
+    turned_away(check, lambda n, r: (n, replace(r, batch_size=2.0)), "of type float, expected int")
+    turned_away(check, lambda n, r: (setattr(n, "dropout", 0.1), r), "FrozenInstanceError")
+    turned_away(
+        check,
+        lambda n, r: (n, replace(r, epochs=9)) if n.depth == 1 else (replace(n, dropout=0.1), r),
+        "expected the same piece",
+    )
+
+
+def test_cines_needed():
+    check = exercises.check_5_2
+
+    def needed(s, p, d, errors=2, two=2, whole=math.ceil):
+        return whole(two * (errors * s / d) ** 2), whole((errors * p / d) ** 2)
+
+    check(needed)
+    turned_away(check, lambda *a: needed(*a)[::-1], "unpaired comes first")
+    turned_away(check, lambda *a: needed(*a, two=1), "their variances add")
+    turned_away(check, lambda *a: needed(*a, two=4), "variances add, not standard errors")
+    turned_away(check, lambda *a: needed(*a, errors=1), "two standard errors, please")
+    turned_away(check, lambda *a: needed(*a, whole=math.floor), "so round up")
+    turned_away(check, lambda *a: needed(*a, whole=float), "there are whole cines only")
+    turned_away(
+        check, lambda s, p, d: (math.ceil(2 * 2**0.5 * s / d), math.ceil(2 * p / d)), "grows with the square"
+    )
+    turned_away(check, lambda *a: needed(*a)[0], "expected two numbers")
+
+
+def test_interval():
+    check = exercises.check_5_3
+
+    def draw(n, draws, seed, size=None):
+        generator = torch.Generator().manual_seed(seed)
+        return torch.randint(n, (draws, size or n), generator=generator)
+
+    def interval(a, b, draws, seed, tail=0.025, means=lambda x: x.mean(1), indices=draw):
+        values = means((a - b)[indices(len(a), draws, seed)])
+        return tuple(values.quantile(torch.tensor([tail, 1 - tail])).tolist())
+
+    check(interval)
+
+    def unpaired(a, b, draws, seed):
+        values = a[draw(len(a), draws, seed)].mean(1) - b[draw(len(a), draws, seed + 1)].mean(1)
+        return values.quantile(0.025), values.quantile(0.975)
+
+    def permuted(n, draws, seed):
+        return torch.rand(draws, n, generator=torch.Generator().manual_seed(seed)).argsort(1)
+
+    turned_away(check, unpaired, "subtract cine by cine, then draw")
+    turned_away(check, lambda a, b, *r: interval(b, a, *r), "first minus the second")
+    turned_away(check, lambda *a: interval(*a, tail=0.05), "2.5 % of the draws below")
+    turned_away(check, lambda *a: interval(*a, indices=permuted), "Can a cine be drawn twice")
+    turned_away(check, lambda *a: interval(*a, means=torch.flatten), "where single cines lie")
+    turned_away(
+        check,
+        lambda *a: interval(*a, indices=lambda *i: draw(*i, size=len(a[0]) // 2)),
+        "As many cines in a draw",
+    )
+    turned_away(check, lambda a, b, n, seed: interval(a, b, n, 0), "another seed gives the same")
+    turned_away(check, lambda a, b, n, seed: interval(a, b, n, torch.seed() % 2**31), "the same seed gives")
+    turned_away(check, lambda *a: interval(*a)[::-1], "from low to high")
+    turned_away(check, lambda *a: interval(*a)[0], "stops with TypeError|expected two numbers")
+
+
+def test_mean_image():
+    check = exercises.check_5_4
+
+    def images(networks, kspace, mask):
+        return torch.stack([network(kspace, mask) for network in networks])
+
+    check(lambda *a: images(*a).mean(0))
+    turned_away(check, lambda *a: images(*a).sum(0), "divide by their number")
+    turned_away(check, lambda *a: images(*a).sum(0) / 3, "there may be more networks")
+    turned_away(check, lambda *a: images(*a).abs().mean(0), "torch.float32, expected torch.complex64")
+    turned_away(check, lambda *a: images(*a).abs().mean(0) + 0j, "the mean of the magnitudes")
+    turned_away(check, lambda *a: images(*a)[-1], "the last of them alone")
+    turned_away(check, lambda n, y, u: n[0](y, u), "calls 1 networks, expected each")
+    turned_away(check, lambda *a: images(*a).mean(1), "returns the shape")
+
+    def one_after_the_other(networks, kspace, mask):
+        for network in networks:
+            image = network(kspace, mask)
+            kspace = torch.fft.fft2(image)
+        return image
+
+    turned_away(check, one_after_the_other, "starts from the same data")
