@@ -4,8 +4,10 @@ Only what changed is done again: ``build/notebooks/<profile>-<data>/`` keeps eve
 stamp of all it depends on, ``build/site/<profile>-<data>/`` what Sphinx reads and has read.
 """
 
+import base64
 import hashlib
 import html
+import io
 import json
 import os
 import platform
@@ -24,6 +26,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
+from PIL import Image
 from tqdm import tqdm
 
 from . import profiles
@@ -185,7 +188,7 @@ def tidy(notebook: NotebookNode) -> NotebookNode:
     """Leave out what differs between equal runs or means nothing to a reader: a copy to commit.
 
     Cells are named after their source, standard error (progress bars) goes, and so do views of widgets whose
-    kernel is gone where the output has another form.
+    kernel is gone where the output has another form. Large pictures keep 256 colours.
     """
     tidied = nbformat.from_dict(notebook)
     tidied.metadata = nbformat.from_dict(
@@ -203,7 +206,21 @@ def tidy(notebook: NotebookNode) -> NotebookNode:
             for output in cell.outputs:
                 if {"text/html", "image/png"} & set(output.get("data", {})):
                     output.data.pop("application/vnd.jupyter.widget-view+json", None)
+                if len(output.get("data", {}).get("image/png", "")) > 50_000:
+                    output.data["image/png"] = _smaller(output.data["image/png"])
     return tidied
+
+
+def _smaller(png: str) -> str:
+    """The same picture with 256 colours: half the bytes, and hard to tell from the other."""
+    image = Image.open(io.BytesIO(base64.b64decode(png)))
+    if image.mode == "P":
+        return png
+    buffer = io.BytesIO()
+    white = Image.new("RGBA", image.size, "white")
+    image = Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+    image.quantize(256, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
+    return min(png, base64.b64encode(buffer.getvalue()).decode("ascii"), key=len)
 
 
 def ladder_table(ladder: dict[str, Any]) -> str:
@@ -356,6 +373,9 @@ def _chapter(executed: Path) -> bytes:
     notebook = nbformat.read(executed, as_version=4)
     for before, cell in zip([None, *notebook.cells], notebook.cells, strict=False):
         if cell.cell_type != "markdown":
+            if "solution" in cell.metadata.get("tags", []):
+                prompts = {"code_prompt_show": "Solution", "code_prompt_hide": "Hide the solution"}
+                cell.metadata.setdefault("mystnb", {}).update(prompts)
             continue
         caption = re.match(r"\*\*(?:Figure|Table) \d\.\d+\.\*\*\s*(.+?)(?=\n\n|\Z)", cell.source, re.DOTALL)
         if caption and before is not None and before.cell_type == "code":

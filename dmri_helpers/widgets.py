@@ -67,7 +67,8 @@ _STYLE = """
 #ID .dmri-scale{height:14px;image-rendering:auto}
 #ID label{display:flex;align-items:center;gap:8px;margin:6px 0;max-width:640px}
 #ID .dmri-window{display:flex;flex-wrap:wrap;align-items:center;gap:0 16px;max-width:640px}
-#ID .dmri-window label{flex:1 1 220px}
+#ID .dmri-window label{flex:1 1 170px}
+#ID .dmri-window label span{min-width:6.5em}
 #ID .dmri-panels canvas{cursor:crosshair}
 #ID label span{min-width:9.5em;font-variant-numeric:tabular-nums}
 #ID input{flex:1;min-width:60px;height:24px;accent-color:#0072B2}
@@ -427,14 +428,20 @@ class Panel:
     pixels: np.ndarray
     """bytes, gray ``(h, w)`` or coloured ``(h, w, 3)``"""
 
+    @property
+    def aspect(self) -> float:
+        """Width over height on the screen: that of an image; a square for what is thin, such as a mask."""
+        height, width = self.pixels.shape[:2]
+        return round(width / height, 3) if 0.3 < width / height < 3 else 1.0
+
 
 _EXPLORER_STYLE = """
 #ID{max-width:100%;color:inherit;font:14px/1.4 system-ui,sans-serif}
 #ID .dmri-poster{max-width:100%;background:#fff}
-#ID .dmri-panels{display:flex;flex-wrap:wrap;gap:8px}
-#ID figure{margin:0;flex:0 1 WIDEpx;min-width:min(130px,45%)}
-#ID figcaption{font-weight:600;min-height:1.4em}
-#ID figure img{display:block;width:100%;aspect-ratio:1;image-rendering:pixelated;background:#000}
+#ID .dmri-panels{display:grid;gap:8px;grid-template-columns:repeat(auto-fill,minmax(min(150px,45%),220px))}
+#ID figure{margin:0;min-width:0}
+#ID figcaption{color:inherit;font-weight:600;min-height:1.4em}
+#ID figure img{display:block;width:100%;image-rendering:pixelated;background:#000}
 #ID label{display:flex;align-items:center;gap:8px;margin:6px 0;max-width:640px}
 #ID label span{min-width:11em;font-variant-numeric:tabular-nums}
 #ID input,#ID select{flex:1;min-width:60px;min-height:24px;accent-color:#0072B2;font:inherit}
@@ -475,7 +482,7 @@ _EXPLORER_SCRIPT = """
     const state = D.states[places.reduce((at, place, n) => at * D.controls[n].words.length + place, 0)];
     told.textContent = state.told;
     while (panels.children.length > state.panels.length) panels.lastChild.remove();
-    state.panels.forEach(([title, below, image], n) => {
+    state.panels.forEach(([title, below, image, aspect], n) => {
       let figure = panels.children[n];
       if (!figure) {
         figure = add(panels, "figure");
@@ -485,6 +492,7 @@ _EXPLORER_SCRIPT = """
       }
       figure.children[0].textContent = title;
       figure.children[1].src = D.images[image];
+      figure.children[1].style.aspectRatio = aspect;
       figure.children[1].alt = title + "; " + state.told;
       figure.children[2].textContent = below;
     });
@@ -595,7 +603,7 @@ def _panels(told: str, panels: Sequence[Panel]) -> str:
     """Sentence and panels as HTML, for the live view."""
     figures = "".join(
         f'<figure style="margin:0;flex:0 1 230px"><figcaption><b>{html.escape(panel.title)}</b></figcaption>'
-        f'<img alt="{html.escape(panel.title)}" style="width:100%;aspect-ratio:1;image-rendering:pixelated" '
+        f'<img alt="{html.escape(panel.title)}" style="width:100%;aspect-ratio:{panel.aspect};image-rendering:pixelated" '
         f'src="{_data_uri(_encode_fast(Image.fromarray(panel.pixels)), "png")}">{html.escape(panel.below)}</figure>'
         for panel in panels
     )
@@ -620,10 +628,9 @@ def _poster(told: str, panels: Sequence[Panel]) -> Image.Image:
     for n, panel in enumerate(panels):
         left = gap + n * (size + gap)
         pen.text((left, top - 20), panel.title, "black", _font(13))
-        canvas.paste(
-            Image.fromarray(panel.pixels).convert("RGB").resize((size, size), Image.Resampling.BOX),
-            (left, top),
-        )
+        high = min(size, round(size / panel.aspect))
+        shown = Image.fromarray(panel.pixels).convert("RGB")
+        canvas.paste(shown.resize((round(high * panel.aspect), high), Image.Resampling.BOX), (left, top))
         pen.text((left, top + size + 3), panel.below, "black", _font(12))
     return canvas.quantize(128, dither=Image.Dither.NONE)
 
@@ -642,7 +649,10 @@ def _static(draw: Callable, grid: Mapping[str, list], start: Mapping[str, Any], 
             keys.append(list(images).index(key) if key in images else len(images))
             images.setdefault(key, panel.pixels)
         states.append(
-            {"told": sentence, "panels": [[p.title, p.below, k] for p, k in zip(panels, keys, strict=True)]}
+            {
+                "told": sentence,
+                "panels": [[p.title, p.below, k, p.aspect] for p, k in zip(panels, keys, strict=True)],
+            }
         )
     controls = [
         {"name": _label(name), "words": list(map(_word, values)), "start": values.index(start[name]),
@@ -659,7 +669,7 @@ def _static(draw: Callable, grid: Mapping[str, list], start: Mapping[str, Any], 
     return (
         f'<div class="dmri-explorer" id="{name}">'
         f'<img class="dmri-poster" src="{_data_uri(poster, "jpeg")}" alt="{html.escape(told.text)}">'
-        f"<style>{_EXPLORER_STYLE.replace('#ID', '#' + name).replace('WIDE', '220')}</style>"
+        f"<style>{_EXPLORER_STYLE.replace('#ID', '#' + name)}</style>"
         f"<script>{_EXPLORER_SCRIPT.replace('#ID', '#' + name).replace('DATA', data)}</script></div>"
     )
 

@@ -326,7 +326,9 @@ for center_lines in (11, 10, 1, 0):
 #
 # > **Assignment, part a.** *Generate a variable-density random undersampling pattern for
 # > acceleration 5 with 11 central lines in every frame; plot the mask of one frame, and the masks
-# > in ky-t.* This is the mask for our cines:
+# > in ky-t.*
+#
+# This is the mask for our cines:
 
 # %%
 mask = sampling.ky_t_mask(cines.shape[1:], acceleration=5, center_lines=11, seed=seed)
@@ -348,8 +350,10 @@ figure
 # > **Predict 1.5.** Frame 0 and frame 1 have 38 lines each, 11 of them the centre. How many do
 # > they share? And over all 20 frames, how many of the 192 lines are measured at least once?
 #
-# > **Assignment, part a.** *Is the mask the same in every frame?* Do not answer from the picture.
-# > Count how many different masks there are, and how many lines neighbours have in common.
+# > **Assignment, part a.** *Is the mask the same in every frame?*
+#
+# Do not answer from the picture. Count how many different masks there are, and how many lines
+# neighbours have in common.
 
 # %%
 def count_frames(mask):

@@ -130,7 +130,9 @@ torch.testing.assert_close(b, A.adjoint(kspace))
 # > under noise-like streaks; (d) a blurred heart. And in which direction does the damage run?
 #
 # > **Assignment, part a.** *Form $b = F^{-1} U F m$ and show aliased images beside fully sampled
-# > ones.* Two frames of our cine, each with its own mask:
+# > ones.*
+#
+# Two frames of our cine, each with its own mask:
 
 # %%
 beside = {"fully sampled": cine, "aliased (zero-filled)": b}

@@ -27,9 +27,11 @@
 # Nothing is trained here. That is the next notebook.
 #
 # > **Assignment, part b.** *Build a stand-alone de-aliasing network that uses temporal
-# > correlation.* This notebook builds it, piece by piece, from the design of the report this course
-# > grew from: two U-Nets for the real and the imaginary part, then a 3-D residual network. It also
-# > shows three flaws of that design and mends them.
+# > correlation.*
+#
+# This notebook builds it, piece by piece, from the design of the report this course grew from: two
+# U-Nets for the real and the imaginary part, then a 3-D residual network. It also shows three flaws
+# of that design and mends them.
 
 # %%
 import dataclasses

@@ -31,7 +31,7 @@
 #
 # > **Assignment, part c.** *Add dropout and a dynamic learning rate. Do test PSNR and SSIM
 # > improve?*
-# >
+#
 # > **Assignment, part d.** *L2 against L1 loss: which gives the higher test PSNR and SSIM?*
 
 # %%
