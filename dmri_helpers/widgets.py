@@ -603,7 +603,8 @@ def _panels(told: str, panels: Sequence[Panel]) -> str:
     """Sentence and panels as HTML, for the live view."""
     figures = "".join(
         f'<figure style="margin:0;flex:0 1 230px"><figcaption><b>{html.escape(panel.title)}</b></figcaption>'
-        f'<img alt="{html.escape(panel.title)}" style="width:100%;aspect-ratio:{panel.aspect};image-rendering:pixelated" '
+        f'<img alt="{html.escape(panel.title)}" '
+        f'style="width:100%;aspect-ratio:{panel.aspect};image-rendering:pixelated" '
         f'src="{_data_uri(_encode_fast(Image.fromarray(panel.pixels)), "png")}">{html.escape(panel.below)}</figure>'
         for panel in panels
     )
