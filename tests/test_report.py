@@ -1,5 +1,7 @@
 """The report: built from small notebooks, opened from disk without network, kept when a build fails."""
 
+import base64
+import io
 import json
 import re
 import shutil
@@ -7,7 +9,9 @@ import time
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
+from PIL import Image
 
 from dmri_helpers import report
 
@@ -19,6 +23,10 @@ FIRST = """# %% [markdown]
 #
 # $$ b = F^{-1} U F m $$
 
+# ## A section
+#
+# And its text.
+
 # %% tags=["nbval-check-output"]
 import os
 print("profile", os.environ["DMRI_PROFILE"], os.environ["DMRI_DATA"])
@@ -29,8 +37,29 @@ import numpy as np
 from dmri_helpers.widgets import cine_viewer
 plt.figure(figsize=(2, 1)).gca().plot([1, 2]);
 
+# %% [markdown]
+# **Figure 1.1.** A line that *climbs*. As Figure 1.1 shows:
+#
+# > **Assignment, part a.** *Draw a line.*
+#
+# There it is.
+
+# %% tags=["hide-cell", "solution"]
+# Solution 1.1
+def answer():
+    "The answer."
+    return "a line of code that is far too long for a page of paper, but has to be read there to its very end " * 2
+
+# %% [markdown] tags=["solution"]
+# It is 42.
+
 # %%
 cine_viewer({"one": np.eye(8)[None].repeat(3, 0), "other": np.eye(8)[None, ::-1].repeat(3, 0)})
+
+# %%
+from dmri_helpers.widgets import Panel, explorer
+draw = lambda n: (f"{n} it is", [Panel("n", "", np.full((8, 8), n, np.uint8))])
+explorer(draw, {"n": [1, 2]}, {"n": 1}, {"n": [1, 2]})
 """
 LAST = """# %% [markdown]
 # # A small ladder
@@ -165,6 +194,70 @@ def test_formulas_and_slider_live_without_network(course, page):
     assert page.locator("mjx-merror").count() == 0
     page.wait_for_selector(".dmri-slider[data-ready=true]")
     assert page.locator(".dmri-slider canvas").count() >= 2
+
+
+@pytest.mark.browser
+def test_explorer_moves_without_a_kernel(course, page):
+    page.goto((course.out / "chapters" / "01_small.html").as_uri())
+    told, picture = page.locator(".dmri-told"), page.locator(".dmri-explorer figure img")
+    before = picture.get_attribute("src")
+    page.locator(".dmri-explorer input").fill("1")
+    assert told.inner_text() == "2 it is" and picture.get_attribute("src") != before
+
+
+@pytest.mark.browser
+def test_figures_formulas_solutions_and_the_assignment(course, page):
+    page.goto((course.out / "chapters" / "01_small.html").as_uri())
+    assert page.locator('img[alt="Figure 1.1. A line that climbs. As Figure 1.1 shows:"]').count() == 1
+    page.locator("a.reference", has_text="Figure 1.1").click()
+    assert page.url.endswith("#figure-1-1") and page.locator("#figure-1-1").count() == 1
+    assert page.locator(".eqno").first.inner_text().startswith("(1)")
+    assert "Draw a line." in page.locator(".admonition.margin.assignment").inner_text()
+    code, words = page.get_by_text("The answer.").first, page.get_by_text("It is 42.")
+    assert not code.is_visible() and not words.is_visible()
+    page.locator("summary", has_text="Solution").click()
+    page.locator("summary", has_text="What comes out").click()
+    assert code.is_visible() and words.is_visible()
+
+
+@pytest.mark.browser
+def test_pdf_holds_everything_within_its_margins(course, browser):
+    page = browser.new_page()  # this page is for paper: it may look for a search index that it has not
+    pdf = course.out / report.PDF
+    assert pdf.read_bytes().startswith(b"%PDF") and pdf.stat().st_size > 50_000
+    page.set_viewport_size({"width": 658, "height": 900})  # A4 without margins
+    page.emulate_media(media="print")
+    page.goto((course.folder / "build/site/tiny-phantom/single/index.html").as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    assert (
+        page.get_by_text("to its very end").first.is_visible() and page.get_by_text("It is 42.").is_visible()
+    )
+    assert page.locator(".dmri-slider, .dmri-explorer").count() == 0  # their pictures instead
+    wide = """nodes => nodes.filter(node => node.getBoundingClientRect().right > innerWidth + 1
+        || node.scrollWidth > node.clientWidth + 1).map(node => node.outerHTML.slice(0, 200))"""
+    assert not page.locator(".bd-article pre, .bd-article img, .bd-article table").evaluate_all(wide)
+    page.close()
+
+
+def test_without_chromium_there_is_a_site_and_a_word(tmp_path, monkeypatch, capfd):
+    course = Course(tmp_path)
+    (course.notebooks / "01_small.py").unlink()
+    monkeypatch.setattr(report.shutil, "which", lambda name: None)
+    course.build()
+    assert (course.out / "index.html").exists() and not (course.out / report.PDF).exists()
+    assert "no PDF: for it, install Chromium" in capfd.readouterr().err
+
+
+def test_large_pictures_of_stored_notebooks_keep_256_colours():
+    noise = np.random.default_rng(0).integers(0, 255, (200, 200, 4), dtype=np.uint8)
+    noise[..., 3] = 255
+    png = io.BytesIO()
+    Image.fromarray(noise).save(png, "PNG")
+    whole = base64.b64encode(png.getvalue()).decode()
+    small = report._smaller(whole)
+    assert len(small) < 0.6 * len(whole) and report._smaller(small) == small
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(small))).convert("RGB")).astype(int)
+    assert abs(shown - noise[..., :3]).mean() < 25
 
 
 @pytest.mark.browser
