@@ -44,6 +44,8 @@ LABELS = {
     "kt_tv": "k-t total variation",
     "bart": "BART, temporal TV + wavelets",
     "dual_unet": "dual U-Net",
+    "dual_unet_long": "dual U-Net, trained longer",
+    "dual_unet_view_sharing": "dual U-Net, fed with view sharing",
     "cascades_5": "5 cascades, trained in class",
     "unrolled": "unrolled network",
 }
@@ -361,6 +363,11 @@ def _pages(site: Path, executed: list[Path], run: _Run) -> dict[str, bytes]:
     pages["generated/heart.md"] = _heart_page(executed[-1]).encode()
     for picture in run.results.glob("06_ladder.png"):
         pages[f"generated/{picture.name}"] = picture.read_bytes()
+    pages["generated/paper.md"] = (
+        f'<p>On paper: <a href="{PDF}">the whole course as one PDF</a>.</p>\n'.encode()
+    )
+    if not _browser():
+        pages["generated/paper.md"] = b""
     pages["generated/chapters.md"] = _cards(executed).encode()
     pages["generated/ladder.md"] = _ladder_page(_ladder(run), run).encode()
     pages["generated/run.md"] = _run_page(executed, run).encode()
@@ -373,6 +380,9 @@ def _chapter(executed: Path) -> bytes:
     notebook = nbformat.read(executed, as_version=4)
     for before, cell in zip([None, *notebook.cells], notebook.cells, strict=False):
         if cell.cell_type != "markdown":
+            if any("image/png" in output.get("data", {}) for output in cell.get("outputs", [])):
+                drawn = f"drawn by {cell.source.strip().splitlines()[-1]}"
+                cell.metadata.setdefault("mystnb", {}).setdefault("image", {})["alt"] = drawn
             if "solution" in cell.metadata.get("tags", []):
                 prompts = {"code_prompt_show": "Solution", "code_prompt_hide": "Hide the solution"}
                 cell.metadata.setdefault("mystnb", {}).update(prompts)
@@ -534,9 +544,13 @@ def _render(pages: Path, target: Path, builder: str) -> None:
         print(told, file=sys.stderr)
 
 
+def _browser() -> str | None:
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
 def _print(pages: Path, target: Path) -> Path | None:
     """All pages as one PDF, printed by Chromium; None, and a word on standard error, where there is none."""
-    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    browser = _browser()
     if browser is None:
         print("no PDF: for it, install Chromium (Debian, Ubuntu: the package chromium)", file=sys.stderr)
         return None

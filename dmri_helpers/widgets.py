@@ -619,7 +619,7 @@ def _encode_fast(image: Image.Image) -> bytes:
 
 def _poster(told: str, panels: Sequence[Panel]) -> Image.Image:
     """Sentence and panels in a row, for print."""
-    size, gap = 200, 10
+    size, gap = 176, 10
     wide = len(panels) * (size + gap) + gap
     lines = textwrap.wrap(told, wide // 8)
     top = 26 + 18 * len(lines)
@@ -633,7 +633,7 @@ def _poster(told: str, panels: Sequence[Panel]) -> Image.Image:
         shown = Image.fromarray(panel.pixels).convert("RGB")
         canvas.paste(shown.resize((round(high * panel.aspect), high), Image.Resampling.BOX), (left, top))
         pen.text((left, top + size + 3), panel.below, "black", _font(12))
-    return canvas.quantize(128, dither=Image.Dither.NONE)
+    return canvas.quantize(48, dither=Image.Dither.NONE)
 
 
 def _static(draw: Callable, grid: Mapping[str, list], start: Mapping[str, Any], told: Explorer) -> str:

@@ -544,7 +544,8 @@ for rung in ladder:
 
 # %% [markdown]
 # This is the honest result of the course. A large network that may paint what it likes loses
-# against copying a line from the next frame. A small one that must respect its data is the only
+# against copying a line from the next frame. (Fed with that copy and trained longer it beats the copy,
+# and still not k-t total variation: section 4.8.) A small one that must respect its data is the only
 # learnt method that competes with the best method without learning.
 
 # %%
@@ -557,7 +558,7 @@ widgets.cine_viewer(final, errors_against="fully sampled", error_scale=10, colum
 # **Figure 6.9.** Three rungs of the ladder under one frame slider, with their errors ten times
 # brighter than the image, and one column against time.
 #
-# > **Predict 6.8.** All of this was at acceleration 5. In the explorer below you choose the method and
+# > **Predict 6.7.** All of this was at acceleration 5. In the explorer below you choose the method and
 # > the acceleration.
 # >
 # > - (a) Which method suffers most from 10 instead of 3? Which one least?
