@@ -805,8 +805,8 @@ training.record(results / "03_network.json", profile=profile.name, data=cines.so
 # ## Exercises
 #
 # Each asks for a function, the last one for a network. Write it in the cell below the question, then run
-# the check: it tries your answer on small examples and says what is right, or what is not. A solution
-# follows, folded away.
+# the check: it tries your answer on small examples and says what is right, or what is not. (In the teacher's
+# form a solution lies below the question, folded away.)
 
 # %% [markdown]
 # ### Exercise 3.1 · How many frames?
