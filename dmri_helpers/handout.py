@@ -1,7 +1,7 @@
 """Student forms of the notebooks: the same sources without their solutions, and a zip for a course platform."""
 
 import ast
-import os
+import io
 import re
 import zipfile
 from pathlib import Path
@@ -10,8 +10,21 @@ import jupytext
 import nbformat
 from nbformat import NotebookNode
 
-ROOT = Path(__file__).resolve().parents[1]
-"""The clone."""
+from .report import ROOT, package_files, sources, write
+
+START = """# Dynamic MRI reconstruction: student notebooks
+
+    make lab
+
+sets everything up (Python 3.10 or newer; some minutes, once) and opens the first notebook in JupyterLab. Without make:
+
+    python -m venv .venv
+    .venv/bin/python -m pip install -r requirements.lock
+    .venv/bin/python -m pip install --no-deps --no-build-isolation -e .
+    .venv/bin/python -m jupyter lab notebooks/01_sampling.ipynb
+
+Every notebook ends with exercises: write the function, run the check below it, read what it says.
+"""
 
 
 def write_handout(out: str | Path = ROOT / "build" / "handout", notebooks: Path = ROOT / "notebooks") -> Path:
@@ -28,19 +41,19 @@ def write_handout(out: str | Path = ROOT / "build" / "handout", notebooks: Path 
     -------
         the zip
     """
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    archive, beside = out.with_suffix(".zip"), out.with_name(f".{out.name}.{os.getpid()}")
-    sources = sorted(notebooks.glob("[0-9][0-9]_*.py"))
-    with zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as file:
-        for source in sources:
+    out, content = Path(out), io.BytesIO()
+    archive, top = out.with_suffix(".zip"), Path("dynamic-mri")
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as file:
+        for source in sources(notebooks):
             text = nbformat.writes(student_form(jupytext.read(source))) + "\n"
-            (out / f"{source.stem}.ipynb").write_text(text, encoding="utf-8")
-            file.writestr(f"dynamic-mri/notebooks/{source.stem}.ipynb", text)
-        for path in _needed():
-            file.write(path, Path("dynamic-mri") / path.relative_to(ROOT))
-    beside.replace(archive)
-    print(f"{len(sources)} student notebooks: {out}\nwith all that they need: {archive}")
+            write(out / f"{source.stem}.ipynb", text.encode())
+            file.writestr(str(top / "notebooks" / f"{source.stem}.ipynb"), text)
+        file.writestr(str(top / "README.md"), START)
+        names = ("LICENSE", "Makefile", "pyproject.toml", "requirements.lock", "environment.yml")
+        for path in [*(ROOT / name for name in names), *package_files()]:
+            file.write(path, top / path.relative_to(ROOT))
+    write(archive, content.getvalue())
+    print(f"student notebooks: {out}\nwith all that they need: {archive}")
     return archive
 
 
@@ -53,25 +66,21 @@ def student_form(notebook: NotebookNode) -> NotebookNode:
         as read from its source
     """
     student = nbformat.from_dict(notebook)
-    cells = []
-    for number, cell in enumerate(student.cells):
-        cell.id = f"cell-{number}"
-        cell.metadata = {}
-        if "solution" in notebook.cells[number].metadata.get("tags", []):
-            if cell.cell_type == "markdown" or not (stub := stub_of(cell.source)):
-                continue
-            cell.source = stub
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
-        cells.append(cell)
-    student.cells = cells
-    student.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    student.metadata = {"kernelspec": notebook.metadata.kernelspec}
+    student.cells = []
+    for number, cell in enumerate(notebook.cells):
+        source = cell.source
+        if "solution" in cell.metadata.get("tags", []):
+            source = stub_of(source) if cell.cell_type == "code" else ""
+        if source:
+            new = nbformat.v4.new_code_cell if cell.cell_type == "code" else nbformat.v4.new_markdown_cell
+            student.cells.append(new(source, id=f"cell-{number}"))
     return student
 
 
 def stub_of(solution: str) -> str:
     """The imports of a solution and its functions without bodies; empty if it is not ``# Solution N.M`` itself."""
-    titled = re.fullmatch(r"# Solution (\d\.\d)", solution.strip().splitlines()[0].strip())
+    titled = re.match(r"# Solution (\d\.\d)\n", solution)
     if not titled:
         return ""
     kept = [f"# Exercise {titled[1]}: your answer"]
@@ -79,20 +88,10 @@ def stub_of(solution: str) -> str:
         if isinstance(node, ast.Import | ast.ImportFrom):
             kept.append(ast.unparse(node))
         elif isinstance(node, ast.FunctionDef | ast.ClassDef):
-            functions = [part for part in ast.walk(node) if isinstance(part, ast.FunctionDef)]
-            for function in functions if isinstance(node, ast.ClassDef) else [node]:
-                described = function.body[:1] if ast.get_docstring(function) else []
-                function.body = [*described, ast.parse("raise NotImplementedError").body[0]]
+            functions = node.body if isinstance(node, ast.ClassDef) else [node]
+            for function in functions:
+                if isinstance(function, ast.FunctionDef):
+                    described = function.body[:1] if ast.get_docstring(function) else []
+                    function.body = [*described, ast.parse("raise NotImplementedError").body[0]]
             kept.append(f"\n\n{ast.unparse(node)}")
     return "\n".join(kept)
-
-
-def _needed() -> list[Path]:
-    """What the notebooks need beside themselves."""
-    names = ("README.md", "LICENSE", "pyproject.toml", "requirements.lock", "environment.yml")
-    package = (
-        path
-        for path in (ROOT / "dmri_helpers").rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
-    )
-    return [*(ROOT / name for name in names), *sorted(package)]

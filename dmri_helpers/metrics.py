@@ -43,7 +43,7 @@ def frame_metrics(recon, reference) -> dict[str, np.ndarray]:
     energy = (reference**2).mean((1, 2))
     with np.errstate(divide="ignore", invalid="ignore"):
         return {
-            "psnr": _psnr(error),
+            "psnr": psnr(error),
             "ssim": np.array([_ssim(x, m) for x, m in zip(recon, reference, strict=True)]),
             "nmse": error / energy,
         }
@@ -74,13 +74,12 @@ def cine_metrics(recon, reference) -> dict[str, float]:
     recon, reference = _magnitudes(recon, reference)
     squared = (recon - reference) ** 2
     moving = reference.std(0) > MOTION_THRESHOLD
-    with np.errstate(divide="ignore"):
-        return {
-            **{name: float(values.mean()) for name, values in frames.items()},
-            "psnr_volume": float(_psnr(squared.mean())),
-            "ssim_volume": _ssim(recon, reference),
-            "psnr_dynamic": float(_psnr(squared[:, moving].mean())) if moving.any() else float("nan"),
-        }
+    return {
+        **{name: float(values.mean()) for name, values in frames.items()},
+        "psnr_volume": float(psnr(squared.mean())),
+        "ssim_volume": _ssim(recon, reference),
+        "psnr_dynamic": float(psnr(squared[:, moving].mean())) if moving.any() else float("nan"),
+    }
 
 
 def summarise(rows: Iterable[dict]) -> dict[str, dict[str, float]]:
@@ -137,8 +136,10 @@ def table(
     return "\n".join(lines)
 
 
-def _psnr(mean_squared_error):
-    return -10 * np.log10(mean_squared_error)
+def psnr(mean_squared_error):
+    """PSNR in dB, peak 1, of a mean squared error or an array of them; infinite where it is zero."""
+    with np.errstate(divide="ignore"):
+        return -10 * np.log10(mean_squared_error)
 
 
 def _ssim(recon: np.ndarray, reference: np.ndarray) -> float:

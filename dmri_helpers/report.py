@@ -102,8 +102,7 @@ def build_report(
     out = Path(out)
     if out.exists() and not (out / "searchindex.js").exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out}: holds something that is no report; choose another folder")
-    sources = _sources(notebooks)
-    executed = [_execute(source, run) for source in sources]
+    executed = [_execute(source, run) for source in sources(notebooks)]
 
     pages = build / "site" / run.name / "source"
     _write_all(_pages(site, executed, run), pages)
@@ -117,9 +116,9 @@ def build_report(
     if (out / PDF).exists():
         print(f"   PDF: {out / PDF}")
     print()
-    width = max(len(source.stem) for source in sources)
-    for source in sources:
-        print(f"  {source.stem:{width}}  {run.record(source)['seconds']:6.0f} s")
+    width = max(len(path.stem) for path in executed)
+    for path in executed:
+        print(f"  {path.stem:{width}}  {run.record(path)['seconds']:6.0f} s")
     ladder = _ladder(run)
     print("\n" + ladder_table(ladder) if ladder else "\nNo results ladder: 06 has written none for this run.")
     return out / "index.html"
@@ -130,9 +129,9 @@ def write_notebooks(
 ) -> None:
     """Write ``NN_name.ipynb`` beside every source, executed on the phantom and tidy: for the repository."""
     run = _Run(profile, "phantom", build)
-    for source in _sources(notebooks):
+    for source in sources(notebooks):
         notebook = tidy(nbformat.read(_execute(source, run), as_version=4))
-        _write(source.with_suffix(".ipynb"), (nbformat.writes(notebook) + "\n").encode())
+        write(source.with_suffix(".ipynb"), (nbformat.writes(notebook) + "\n").encode())
 
 
 def write_figures(
@@ -144,10 +143,10 @@ def write_figures(
     README are written anew, too: that of the notebooks, and that of the numbers in ``figures/real-cines``.
     """
     run = _Run(profile, "phantom", build)
-    for source in _sources(ROOT / "notebooks"):
+    for source in sources(ROOT / "notebooks"):
         _execute(source, run)
     for path in sorted(run.results.glob("*")):
-        _write(figures / run.name / path.name, path.read_bytes())
+        write(figures / run.name / path.name, path.read_bytes())
     print(f"{figures / run.name}")
     if run.profile == "demo":
         write_readme(figures)
@@ -156,7 +155,7 @@ def write_figures(
 def write_readme(figures: Path = ROOT / "figures") -> None:
     """Bring the tables of the README up to date."""
     readme = ROOT / "README.md"
-    _write(readme, readme_with_tables(readme.read_text(encoding="utf-8"), figures).encode())
+    write(readme, readme_with_tables(readme.read_text(encoding="utf-8"), figures).encode())
 
 
 def readme_with_tables(text: str, figures: Path = ROOT / "figures") -> str:
@@ -261,9 +260,7 @@ class _Run:
 
     def stamp(self, source: Path) -> str:
         """A hash of all that the outputs of a notebook depend on."""
-        package = Path(__file__).parent
-        helpers = (path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-        files = sorted(path for path in helpers if path.name not in ("report.py", "cli.py"))
+        files = [path for path in package_files() if path.name not in ("report.py", "handout.py", "cli.py")]
         about = [sys.version, self.profile, self.data]
         if self.data != "phantom":
             state = Path(self.data).stat()
@@ -272,11 +269,18 @@ class _Run:
         return _digest([source, *lock, *files], *about)
 
 
-def _sources(folder: Path) -> list[Path]:
-    sources = sorted(folder.glob("[0-9][0-9]_*.py"))
-    if not sources:
+def package_files() -> list[Path]:
+    """All files of the package, weights included."""
+    files = Path(__file__).parent.rglob("*")
+    return sorted(path for path in files if path.is_file() and "__pycache__" not in path.parts)
+
+
+def sources(folder: Path) -> list[Path]:
+    """The notebooks' sources, in their order; a `ReportError` where there are none."""
+    found = sorted(folder.glob("[0-9][0-9]_*.py"))
+    if not found:
         raise ReportError(f"{folder}: no notebooks here; the report is built in a clone of the repository")
-    return sources
+    return found
 
 
 def _digest(files: Iterable[Path], *words: str) -> str:
@@ -287,7 +291,7 @@ def _digest(files: Iterable[Path], *words: str) -> str:
     return digest.hexdigest()
 
 
-def _write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes) -> None:
     """Write whole or not at all, and nothing where nothing changed."""
     if path.exists() and path.read_bytes() == content:
         return
@@ -345,9 +349,9 @@ def _execute(source: Path, run: _Run) -> Path:
         raise ReportError(f"{where}: {reason}") from None
     finally:
         bar.close()
-    _write(target, nbformat.writes(notebook).encode())
+    write(target, nbformat.writes(notebook).encode())
     record = {"stamp": stamp, "seconds": time.perf_counter() - start, "date": date.today().isoformat()}
-    _write(run.executed / f"{source.stem}.json", json.dumps(record).encode())
+    write(run.executed / f"{source.stem}.json", json.dumps(record).encode())
     return target
 
 
@@ -363,11 +367,8 @@ def _pages(site: Path, executed: list[Path], run: _Run) -> dict[str, bytes]:
     pages["generated/heart.md"] = _heart_page(executed[-1]).encode()
     for picture in run.results.glob("06_ladder.png"):
         pages[f"generated/{picture.name}"] = picture.read_bytes()
-    pages["generated/paper.md"] = (
-        f'<p>On paper: <a href="{PDF}">the whole course as one PDF</a>.</p>\n'.encode()
-    )
-    if not _browser():
-        pages["generated/paper.md"] = b""
+    paper = f'<p>On paper: <a href="{PDF}">the whole course as one PDF</a>.</p>\n'
+    pages["generated/paper.md"] = paper.encode() if _browser() else b""
     pages["generated/chapters.md"] = _cards(executed).encode()
     pages["generated/ladder.md"] = _ladder_page(_ladder(run), run).encode()
     pages["generated/run.md"] = _run_page(executed, run).encode()
@@ -439,7 +440,7 @@ document.querySelector(".dmri-slider button").click())</script>"""
 
 def _write_all(pages: dict[str, bytes], folder: Path) -> None:
     for name, content in pages.items():
-        _write(folder / name, content)
+        write(folder / name, content)
     for path in folder.rglob("*"):
         if path.is_file() and path.relative_to(folder).as_posix() not in pages:
             path.unlink()
@@ -554,30 +555,34 @@ def _print(pages: Path, target: Path) -> Path | None:
     if browser is None:
         print("no PDF: for it, install Chromium (Debian, Ubuntu: the package chromium)", file=sys.stderr)
         return None
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import Error, sync_playwright
 
     _render(pages, target, "singlehtml")
     print("printing the PDF", file=sys.stderr)
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-        page = chromium.new_page()
-        page.goto((target / "index.html").as_uri())
-        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
-        page.evaluate("window.MathJax && MathJax.startup.promise")
-        page.emulate_media(media="print", color_scheme="light")
-        small = "font-size:8px;width:100%;text-align:center;color:#555"
-        page.pdf(
-            path=target / PDF,
-            format="A4",
-            margin=dict.fromkeys(("top", "bottom", "left", "right"), "18mm"),
-            print_background=True,
-            outline=True,
-            tagged=True,
-            display_header_footer=True,
-            header_template="<span></span>",
-            footer_template=f"<div style='{small}'><span class='pageNumber'></span></div>",
-        )
-        chromium.close()
+    small = "font-size:8px;width:100%;text-align:center;color:#555"
+    try:
+        with sync_playwright() as playwright:
+            chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+            page = chromium.new_page()
+            page.goto((target / "index.html").as_uri())
+            page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+            page.evaluate("window.MathJax && MathJax.startup.promise")
+            page.emulate_media(media="print", color_scheme="light")
+            page.pdf(
+                path=target / PDF,
+                format="A4",
+                margin=dict.fromkeys(("top", "bottom", "left", "right"), "18mm"),
+                print_background=True,
+                outline=True,
+                tagged=True,
+                display_header_footer=True,
+                header_template="<span></span>",
+                footer_template=f"<div style='{small}'><span class='pageNumber'></span></div>",
+            )
+            chromium.close()
+    except Error as error:
+        print(f"no PDF: {browser} does not print ({error.message.splitlines()[0]})", file=sys.stderr)
+        return None
     return target / PDF
 
 

@@ -15,7 +15,7 @@ import json
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import product
 from typing import Any
 
@@ -25,7 +25,8 @@ from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
 from . import plotting
-from .metrics import cine_metrics
+from .fourier import fft2c, ifft2c
+from .metrics import cine_metrics, psnr
 
 BUDGET = 300_000
 """Bytes one slider may take in a notebook, all its forms together."""
@@ -58,41 +59,64 @@ def _data_uri(content: bytes, kind: str) -> str:
 
 
 _STYLE = """
-#ID{max-width:100%;color:inherit;font:14px/1.4 system-ui,sans-serif;container-type:inline-size}
+#ID{max-width:100%;color:inherit;font:14px/1.4 system-ui,sans-serif}
 #ID .dmri-poster{max-width:100%;background:#fff}
-#ID .dmri-panels{display:grid;gap:8px;grid-template-columns:repeat(var(--n),minmax(0,var(--w)))}
+#ID .dmri-panels{display:grid;gap:8px}
 #ID figure{margin:0;min-width:0}
-#ID figcaption{font-weight:600;min-height:1.4em;overflow-wrap:anywhere}
+#ID figcaption{color:inherit;font-weight:600;min-height:1.4em;overflow-wrap:anywhere}
+#ID label{display:flex;align-items:center;gap:8px;margin:6px 0;max-width:640px}
+#ID label span{min-width:9.5em;font-variant-numeric:tabular-nums}
+#ID input,#ID select{flex:1;min-width:60px;min-height:24px;accent-color:#0072B2;font:inherit}
+#ID :focus-visible{outline:3px solid #E69F00;outline-offset:2px}
+@media print{#ID .dmri-view{display:none}#ID .dmri-poster{display:block!important}}
+"""
+
+_VIEWER_STYLE = """
+#ID{container-type:inline-size}
+#ID .dmri-panels{grid-template-columns:repeat(var(--n),minmax(0,var(--w)))}
 #ID canvas{display:block;width:100%;margin:0 0 4px;background:#000;image-rendering:pixelated}
 #ID .dmri-scale{height:14px;image-rendering:auto}
-#ID label{display:flex;align-items:center;gap:8px;margin:6px 0;max-width:640px}
 #ID .dmri-window{display:flex;flex-wrap:wrap;align-items:center;gap:0 16px;max-width:640px}
 #ID .dmri-window label{flex:1 1 170px}
 #ID .dmri-window label span{min-width:6.5em}
 #ID .dmri-panels canvas{cursor:crosshair}
-#ID label span{min-width:9.5em;font-variant-numeric:tabular-nums}
-#ID input{flex:1;min-width:60px;height:24px;accent-color:#0072B2}
 #ID button{font:inherit;min-width:5em;min-height:32px;padding:2px 10px;border:1px solid currentColor;
 border-radius:4px;background:transparent;color:inherit;cursor:pointer}
-#ID :focus-visible{outline:3px solid #E69F00;outline-offset:2px}
 @container (max-width:COMPACTpx){#ID .dmri-panels{
 grid-template-columns:repeat(var(--half),minmax(0,var(--w)))}}
 @container (max-width:480px){#ID .dmri-panels{grid-template-columns:repeat(var(--few),minmax(0,1fr))}}
-@media print{#ID .dmri-view{display:none}#ID .dmri-poster{display:block!important}}
+"""
+
+_EXPLORER_STYLE = """
+#ID .dmri-panels{grid-template-columns:repeat(auto-fill,minmax(min(150px,45%),220px))}
+#ID figure img{display:block;width:100%;image-rendering:pixelated;background:#000}
+#ID .dmri-told{min-height:1.4em;margin:4px 0}
 """
 
 _SCRIPT = """
 (() => {
-  const here = document.currentScript && document.currentScript.closest(".dmri-slider");
+  const here = document.currentScript && document.currentScript.closest(".KIND");
   const root = here || document.querySelector("#ID:not([data-ready])");
   if (!root || root.dataset.ready) return;
   root.dataset.ready = "loading";
-  const D = DATA, sprite = new Image(), view = document.createElement("div");
+  const D = DATA, view = document.createElement("div");
   const add = (parent, tag, set = {}, attributes = {}) => {
     const node = Object.assign(document.createElement(tag), set);
     for (const name in attributes) node.setAttribute(name, attributes[name]);
     return parent.appendChild(node);
   };
+  const finish = () => {
+    view.className = "dmri-view";
+    root.querySelector(".dmri-poster").style.display = "none";
+    root.prepend(view);
+    root.dataset.ready = "true";
+  };
+  BODY
+})();
+"""
+
+_VIEWER_SCRIPT = """
+  const sprite = new Image();
   const colors = Uint8Array.from(atob(D.colors), c => c.charCodeAt(0));
   const colored = context => {
     const image = context.getImageData(0, 0, context.canvas.width, context.canvas.height), p = image.data;
@@ -100,7 +124,6 @@ _SCRIPT = """
     context.putImageData(image, 0, 0);
   };
   sprite.onload = () => {
-    view.className = "dmri-view";
     const control = (parent, text, range, value, words) => {
       const label = add(parent, "label"), shown = add(label, "span");
       const input = add(label, "input", {}, {type: "range", min: range[0], max: range[1], step: range[2],
@@ -197,13 +220,24 @@ _SCRIPT = """
       if (playing) requestAnimationFrame(step);
     };
     draw();
-    root.querySelector(".dmri-poster").style.display = "none";
-    root.prepend(view);
-    root.dataset.ready = "true";
+    finish();
   };
   sprite.src = D.sprite;
-})();
 """
+
+
+def _page(kind: str, style: str, script: str, settings: Mapping[str, Any], poster: bytes, text: str) -> str:
+    """Self-contained HTML: a poster for whoever runs no scripts, and a script that replaces it."""
+    data = json.dumps(settings, ensure_ascii=True).replace("<", "\\u003c").replace(">", "\\u003e")
+    name = "dmri-" + hashlib.sha256(data.encode()).hexdigest()[:12]
+    code = (
+        _SCRIPT.replace("BODY", script).replace("KIND", kind).replace("#ID", f"#{name}").replace("DATA", data)
+    )
+    return (
+        f'<div class="{kind}" id="{name}">'
+        f'<img class="dmri-poster" src="{_data_uri(poster, "jpeg")}" alt="{html.escape(text)}">'
+        f"<style>{(_STYLE + style).replace('#ID', f'#{name}')}</style><script>{code}</script></div>"
+    )
 
 
 class CineViewer:
@@ -329,14 +363,8 @@ def cine_viewer(
         + (f"; errors against {errors_against}" if errors_against is not None else "")
         + (f"; every {step} x {step} pixels shown as one" if step > 1 else "")
     )
-    data = json.dumps(settings, ensure_ascii=True).replace("<", "\\u003c").replace(">", "\\u003e")
-    name = "dmri-" + hashlib.sha256(data.encode()).hexdigest()[:12]
-    page = (
-        f'<div class="dmri-slider" id="{name}">'
-        f'<img class="dmri-poster" src="{_data_uri(poster, "jpeg")}" alt="{html.escape(text)}">'
-        f"<style>{_STYLE.replace('#ID', '#' + name).replace('COMPACT', str(len(arrays) * 228 - 9))}</style>"
-        f"<script>{_SCRIPT.replace('#ID', '#' + name).replace('DATA', data)}</script></div>"
-    )
+    style = _VIEWER_STYLE.replace("COMPACT", str(len(arrays) * 228 - 9))
+    page = _page("dmri-slider", style, _VIEWER_SCRIPT, settings, poster, text)
     return CineViewer(page, png, text)
 
 
@@ -435,33 +463,8 @@ class Panel:
         return round(width / height, 3) if 0.3 < width / height < 3 else 1.0
 
 
-_EXPLORER_STYLE = """
-#ID{max-width:100%;color:inherit;font:14px/1.4 system-ui,sans-serif}
-#ID .dmri-poster{max-width:100%;background:#fff}
-#ID .dmri-panels{display:grid;gap:8px;grid-template-columns:repeat(auto-fill,minmax(min(150px,45%),220px))}
-#ID figure{margin:0;min-width:0}
-#ID figcaption{color:inherit;font-weight:600;min-height:1.4em}
-#ID figure img{display:block;width:100%;image-rendering:pixelated;background:#000}
-#ID label{display:flex;align-items:center;gap:8px;margin:6px 0;max-width:640px}
-#ID label span{min-width:11em;font-variant-numeric:tabular-nums}
-#ID input,#ID select{flex:1;min-width:60px;min-height:24px;accent-color:#0072B2;font:inherit}
-#ID :focus-visible{outline:3px solid #E69F00;outline-offset:2px}
-#ID .dmri-told{min-height:1.4em;margin:4px 0}
-@media print{#ID .dmri-view{display:none}#ID .dmri-poster{display:block!important}}
-"""
-
 _EXPLORER_SCRIPT = """
-(() => {
-  const here = document.currentScript && document.currentScript.closest(".dmri-explorer");
-  const root = here || document.querySelector("#ID:not([data-ready])");
-  if (!root || root.dataset.ready) return;
-  const D = DATA, view = document.createElement("div"), places = D.controls.map(one => one.start);
-  const add = (parent, tag, set = {}, attributes = {}) => {
-    const node = Object.assign(document.createElement(tag), set);
-    for (const name in attributes) node.setAttribute(name, attributes[name]);
-    return parent.appendChild(node);
-  };
-  view.className = "dmri-view";
+  const places = D.controls.map(one => one.start);
   const shows = D.controls.map((one, n) => {
     const label = add(view, "label"), shown = add(label, "span");
     const common = {"aria-label": one.name, "data-lm-suppress-shortcuts": "true"};
@@ -498,10 +501,7 @@ _EXPLORER_SCRIPT = """
     });
   };
   draw();
-  root.querySelector(".dmri-poster").style.display = "none";
-  root.prepend(view);
-  root.dataset.ready = "true";
-})();
+  finish();
 """
 
 
@@ -534,8 +534,10 @@ class Explorer:
         for control in self.controls.values():
             control.observe(self._redraw, names="value")
         self.text = f"{told}: " + ", ".join(panel.title for panel in panels)
-        self.png = _encode(_poster(told, panels), "PNG")
-        self.html = _static(draw, {name: [*grid.get(name, [start[name]])] for name in controls}, start, self)
+        poster = _poster(told, panels)
+        self.png = _encode(poster, "PNG")
+        grid = {name: [*grid.get(name, [start[name]])] for name in controls}
+        self.html = _static(draw, grid, start, poster, self.text)
 
     def _redraw(self, change: Any = None) -> None:
         try:
@@ -636,42 +638,34 @@ def _poster(told: str, panels: Sequence[Panel]) -> Image.Image:
     return canvas.quantize(48, dither=Image.Dither.NONE)
 
 
-def _static(draw: Callable, grid: Mapping[str, list], start: Mapping[str, Any], told: Explorer) -> str:
+def _static(
+    draw: Callable, grid: Mapping[str, list], start: Mapping[str, Any], poster: Image.Image, text: str
+) -> str:
     """The page without a kernel: the pictures of every combination of the grid, as good as the budget allows."""
     states, images = [], {}
     for values in product(*grid.values()):
         try:
-            sentence, panels = draw(**dict(zip(grid, values, strict=True)))
+            told, panels = draw(**dict(zip(grid, values, strict=True)))
         except ValueError as problem:
-            sentence, panels = f"Not possible: {problem}", []
-        keys = []
-        for panel in panels:
-            key = hashlib.sha256(repr(panel.pixels.shape).encode() + panel.pixels.tobytes()).hexdigest()
-            keys.append(list(images).index(key) if key in images else len(images))
-            images.setdefault(key, panel.pixels)
-        states.append(
-            {
-                "told": sentence,
-                "panels": [[p.title, p.below, k, p.aspect] for p, k in zip(panels, keys, strict=True)],
-            }
-        )
+            told, panels = f"Not possible: {problem}", []
+        shown = []
+        for panel in panels:  # the same picture is kept once
+            key = panel.pixels.shape, panel.pixels.tobytes()
+            number, _ = images.setdefault(key, (len(images), panel.pixels))
+            shown.append([panel.title, panel.below, number, panel.aspect])
+        states.append({"told": told, "panels": shown})
     controls = [
         {"name": _label(name), "words": list(map(_word, values)), "start": values.index(start[name]),
          "slides": not isinstance(values[0], str)}
         for name, values in grid.items() if len(values) > 1
     ]  # fmt: skip
-    poster = _encode(Image.open(io.BytesIO(told.png)).convert("RGB"), "JPEG", quality=50)
-    budget = (
-        BUDGET - 8_000 - 2 * len(told.text) - len(json.dumps(states)) - (len(poster) + len(told.png)) * 4 // 3
-    )
-    settings = {"controls": controls, "states": states, "images": _within(list(images.values()), budget)}
-    data = json.dumps(settings, ensure_ascii=True).replace("<", "\\u003c").replace(">", "\\u003e")
-    name = "dmri-" + hashlib.sha256(data.encode()).hexdigest()[:12]
-    return (
-        f'<div class="dmri-explorer" id="{name}">'
-        f'<img class="dmri-poster" src="{_data_uri(poster, "jpeg")}" alt="{html.escape(told.text)}">'
-        f"<style>{_EXPLORER_STYLE.replace('#ID', '#' + name)}</style>"
-        f"<script>{_EXPLORER_SCRIPT.replace('#ID', '#' + name).replace('DATA', data)}</script></div>"
+    settings = {"controls": controls, "states": states, "images": []}
+    jpeg = _encode(poster.convert("RGB"), "JPEG", quality=50)
+    page = partial(_page, "dmri-explorer", _EXPLORER_STYLE, _EXPLORER_SCRIPT, poster=jpeg, text=text)
+    taken = len(page(settings=settings)) + len(_encode(poster, "PNG")) * 4 // 3 + 2 * len(text)
+    return page(
+        settings=settings
+        | {"images": _within([pixels for _, pixels in images.values()], BUDGET - 1_000 - taken)}
     )
 
 
@@ -694,7 +688,7 @@ def _within(pictures: list[np.ndarray], budget: int) -> list[str]:
 
 
 def _decibel(error: np.ndarray) -> str:
-    return f"{-10 * np.log10(max(float((error**2).mean()), 1e-20)):.1f} dB"
+    return f"{psnr(np.square(error).mean()):.1f} dB"
 
 
 def _logarithmic(kspace: np.ndarray, peak: float) -> np.ndarray:
@@ -753,7 +747,7 @@ def mask_explorer(
             Panel(
                 f"mask of frame {frame}", "kx →   ky ↓", _to_bytes(np.repeat(sampled[:, None], 8, 1), 0, 1)
             ),
-            Panel("point-spread function", "y →   −60 to 0 dB ↑", np.asarray(curve) // 255 * 255),
+            Panel("point-spread function", "y →   −60 to 0 dB ↑", np.asarray(curve)),
             Panel(f"aliased frame {frame}", "x →   y ↓", _to_bytes(image, 0, 1)),
         ]
         told = f"{int(sampled.sum())} of {lines} lines, acceleration {mask.size / max(int(mask.sum()), 1):.2f} achieved"
@@ -778,17 +772,15 @@ def mask_explorer(
     return explorer(draw, controls, start, grid)
 
 
-def kspace_explorer(
-    keep: Callable[[str, int], tuple[Any, Any]], reference: Any, *, lines: int = 11
-) -> Explorer:
+def kspace_explorer(keep: Callable[[str, int], Any], reference: Any, *, lines: int = 11) -> Explorer:
     """Keep the centre or the edge of k-space, by so many lines; see what is left of the image.
 
     Parameters
     ----------
     keep
-        ``keep(part, lines)`` -> the k-space that is left and its image, both ``(y, x)``; part is ``centre`` or ``edge``
+        ``keep(part, lines)`` -> the k-space that is left, a tensor ``(y, x)``; part is ``centre`` or ``edge``
     reference
-        the whole image ``(y, x)``
+        the whole image, a tensor ``(y, x)``
     lines
         how many lines to start from
 
@@ -798,10 +790,11 @@ def kspace_explorer(
         if there are not so many lines
     """
     truth = plotting.magnitude(reference)
-    peak = np.abs(np.fft.fft2(truth, norm="ortho")).max()
+    peak = plotting.magnitude(fft2c(reference)).max()
 
     def draw(keep_the: str, lines: int) -> tuple[str, list[Panel]]:
-        kspace, image = (plotting.magnitude(part) for part in keep(keep_the, lines))
+        kept = keep(keep_the, lines)
+        kspace, image = plotting.magnitude(kept), plotting.magnitude(ifft2c(kept))
         energy = (kspace**2).sum() / (truth**2).sum()
         panels = [
             Panel("k-space that is kept", "kx →   ky ↓, 100 dB", _logarithmic(kspace, peak)),
@@ -826,43 +819,38 @@ def kspace_explorer(
 
 
 def consistency_explorer(
-    consistent: Callable[[str, float], tuple[Any, Any]], wrong: Mapping[str, Any], reference: Any, mask: Any
+    consistent: Callable[[str, float], Any], names: Sequence[str], reference: Any, mask: Any
 ) -> Explorer:
     """Weigh the data against a wrong image, from not at all to hard; see the image and the errors in k-space.
 
     Parameters
     ----------
     consistent
-        ``consistent(name, weight)`` -> the image ``(y, x)`` that weighs the data so, and its k-space
-    wrong
-        name -> a wrong image ``(y, x)``, complex or real
+        ``consistent(name, weight)`` -> the image of that name with the data weighed so, a tensor ``(y, x)``
+    names
+        of the wrong images to start from
     reference
-        k-space of the true image, ``(y, x)``
+        the true image, a tensor ``(y, x)``
     mask
         which lines were measured, ``(y,)`` or ``(y, 1)``
     """
-    truth = np.asarray(reference)
-    sampled = np.asarray(mask).reshape(-1) > 0
-    image_of = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(truth), norm="ortho"))
-    peak = np.abs(truth).max()
+    sampled = plotting.magnitude(mask).ravel() > 0
+    truth, kspace = plotting.magnitude(reference), plotting.magnitude(fft2c(reference))
 
     def draw(start_from: str, weight: float) -> tuple[str, list[Panel]]:
-        image, kspace = (np.asarray(part) for part in consistent(start_from, weight))
-        error = np.abs(kspace - truth)
-        parts = [
-            np.sqrt((error[lines] ** 2).sum() / (np.abs(truth) ** 2).sum()) for lines in (sampled, ~sampled)
-        ]
-        difference = np.abs(image) - np.abs(image_of)
+        image = consistent(start_from, weight)
+        error = plotting.magnitude(fft2c(image - reference))
+        parts = [np.linalg.norm(error[lines]) / np.linalg.norm(kspace) for lines in (sampled, ~sampled)]
+        difference = plotting.magnitude(image) - truth
         panels = [
-            Panel("image", "x →   y ↓", _to_bytes(np.abs(image), 0, 1)),
+            Panel("image", "x →   y ↓", _to_bytes(plotting.magnitude(image), 0, 1)),
             Panel("|error| × 5", "x →   y ↓", _error_colors()[_to_bytes(np.abs(difference), 0, 0.2)]),
-            Panel("|error| in k-space", "kx →   ky ↓, 100 dB", _logarithmic(error, peak)),
+            Panel("|error| in k-space", "kx →   ky ↓, 100 dB", _logarithmic(error, kspace.max())),
         ]
         told = f"{_decibel(difference)}; k-space error: {100 * parts[0]:.2f} % on measured lines"
         return f"{told}, {100 * parts[1]:.2f} % on the others", panels
 
-    names, weights = list(wrong), [0, 0.1, 0.3, 1, 3, 10, 100, np.inf]
-    controls = {"start_from": names, "weight": weights}
+    controls = {"start_from": list(names), "weight": [0, 0.1, 0.3, 1, 3, 10, 100, np.inf]}
     return explorer(draw, controls, {"start_from": names[0], "weight": 0}, controls)
 
 
@@ -912,4 +900,4 @@ def reconstruction_explorer(
 
     controls = {"method": list(methods), "acceleration": list(accelerations)}
     start = {"method": methods[0], "acceleration": accelerations[0]}
-    return explorer(lambda method, acceleration: measured(method, acceleration), controls, start, controls)
+    return explorer(measured, controls, start, controls)

@@ -205,7 +205,7 @@ def keep(part, lines):
     order = distance[:, 0].argsort(stable=True, descending=part == "edge")
     kept = torch.zeros_like(kspace[0])
     kept[order[:lines]] = kspace[0, order[:lines]]
-    return kept, fourier.ifft2c(kept).abs()
+    return kept
 
 
 widgets.kspace_explorer(keep, cine[0])
@@ -213,8 +213,8 @@ widgets.kspace_explorer(keep, cine[0])
 # %% [markdown]
 # **Figure 1.7.** So many lines of the centre, or of the edge, and the image they make (shown as bright
 # as it comes; the numbers tell how bright it is). In a page without a kernel the slider stops at some
-# of the numbers. What you should find: (a) a heart from about ten lines on, its wall from about forty;
-# (b) edges appear long before any brightness does; (c) worlds apart: the energy is in the centre.
+# of the numbers. What you should find: (a) a heart somewhere between ten and twenty lines, its wall from
+# about forty; (b) edges appear long before any brightness does; (c) worlds apart: the energy is in the centre.
 #
 # So the answer to "which lines may we leave out" begins like this: *never the centre, and from
 # the rim some, but not always the same ones.*

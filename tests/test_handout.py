@@ -101,7 +101,13 @@ def test_stubs_run_and_their_checks_turn_them_away(source):
 def test_zip_has_all_that_the_notebooks_need(tmp_path):
     archive = handout.write_handout(tmp_path / "handout")
     names = zipfile.ZipFile(archive).namelist()
-    for needed in ("notebooks/01_sampling.ipynb", "dmri_helpers/data.py", "requirements.lock", "README.md"):
+    for needed in (
+        "notebooks/01_sampling.ipynb",
+        "dmri_helpers/data.py",
+        "requirements.lock",
+        "README.md",
+        "Makefile",
+    ):
         assert f"dynamic-mri/{needed}" in names
     assert not [name for name in names if "__pycache__" in name or name.endswith("solution")]
     assert sorted(path.stem for path in (tmp_path / "handout").glob("*.ipynb")) == [s.stem for s in SOURCES]

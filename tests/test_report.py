@@ -248,6 +248,18 @@ def test_without_chromium_there_is_a_site_and_a_word(tmp_path, monkeypatch, capf
     assert "no PDF: for it, install Chromium" in capfd.readouterr().err
 
 
+def test_a_chromium_that_fails_costs_the_pdf_alone(tmp_path, monkeypatch, capfd):
+    course = Course(tmp_path)
+    (course.notebooks / "01_small.py").unlink()
+    broken = tmp_path / "chromium"
+    broken.write_text("#!/bin/sh\nexit 3\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(report, "_browser", lambda: str(broken))
+    course.build()
+    assert (course.out / "index.html").exists() and not (course.out / report.PDF).exists()
+    assert f"no PDF: {broken} does not print" in capfd.readouterr().err
+
+
 def test_large_pictures_of_stored_notebooks_keep_256_colours():
     noise = np.random.default_rng(0).integers(0, 255, (200, 200, 4), dtype=np.uint8)
     noise[..., 3] = 255

@@ -23,10 +23,10 @@ ALLOWED = {
     "fingerprint": {"classical", "fourier", "metrics", "sampling"},
     "sweep": {"classical", "data", "metrics"},
     "training": {"metrics", "profiles"},
-    "widgets": {"metrics", "plotting"},
+    "widgets": {"fourier", "metrics", "plotting"},
     "methods": {"classical", "networks", "phantom", "unrolled", "profiles", "training"},
     "report": {"profiles"},
-    "handout": set(),
+    "handout": {"report"},
     "bench": {
         "data",
         "methods",

@@ -120,8 +120,7 @@ def kspace_explorer() -> widgets.Explorer:
     def keep(part, lines):
         near = torch.arange(96).sub(48).abs().argsort(stable=True)
         rows = (near if part == "centre" else near.flip(0))[:lines]
-        kept = torch.zeros_like(KSPACE[0]).index_copy(0, rows, KSPACE[0][rows])
-        return kept, ifft2c(kept)
+        return torch.zeros_like(KSPACE[0]).index_copy(0, rows, KSPACE[0][rows])
 
     return widgets.kspace_explorer(keep, ifft2c(KSPACE[0]))
 
@@ -132,10 +131,9 @@ def consistency_explorer() -> widgets.Explorer:
 
     def consistent(name, weight):
         share = 1.0 if weight == np.inf else weight / (1 + weight)
-        kspace = wrong[name] + share * mask * (KSPACE[0] - wrong[name])
-        return ifft2c(kspace), kspace
+        return ifft2c(wrong[name] + share * mask * (KSPACE[0] - wrong[name]))
 
-    return widgets.consistency_explorer(consistent, wrong, KSPACE[0], mask)
+    return widgets.consistency_explorer(consistent, list(wrong), ifft2c(KSPACE[0]), mask)
 
 
 def reconstruction_explorer(reconstruct=lambda method, acceleration: CINE * acceleration) -> widgets.Explorer:
@@ -188,7 +186,7 @@ def test_impossible_settings_to_start_from_are_an_error():
         with pytest.raises(ValueError):
             mask_explorer(**wrong)
     with pytest.raises(ValueError, match="centre lines|lines: 97 to start from"):
-        widgets.kspace_explorer(lambda part, lines: (KSPACE[0], KSPACE[0]), KSPACE[0], lines=97)
+        widgets.kspace_explorer(lambda part, lines: KSPACE[0], ifft2c(KSPACE[0]), lines=97)
 
 
 def test_what_an_explorer_says_is_true():
