@@ -23,6 +23,8 @@ from tqdm import tqdm
 from . import data, methods, metrics, networks, phantom, training, widgets
 from .operators import ForwardModel
 from .profiles import DEMO, TrainConfig, UnrolledConfig
+from .results.memory import peak_memory
+from .results.records import machine
 from .sampling import ky_t_mask
 
 BART = ("-d0", "-w", "1", "-e", "-i", "100", "-R", "T:1024:0:0.005", "-R", "W:3:0:0.001")
@@ -106,7 +108,7 @@ def reconstructions(cines: data.Cines, seed: int = 42) -> list[dict]:
     with torch.no_grad(), training.native_precision():
         kspace, mask, _ = next(undersampled.batches(1))
         peaks = {
-            name: None if name == "bart" else training.peak_memory(lambda method=method: method(kspace, mask))
+            name: None if name == "bart" else peak_memory(lambda method=method: method(kspace, mask))
             for name, method in chosen.items()
         }  # and the first call, which is slower, is over
         bar = tqdm(undersampled.batches(1), desc="methods", unit="cine", total=len(cines))
@@ -192,7 +194,7 @@ def cascades(cines: data.Cines, numbers: Sequence[int] = range(1, 9)) -> list[di
                     loss = training.LOSSES[config.loss](model(kspace, mask) - target)
                 loss.backward()
 
-            peak = training.peak_memory(step)
+            peak = peak_memory(step)
             started = time.perf_counter()
             step()
             row = {"cascades": number, "checkpointing": checkpointing, "peak_bytes": peak}
@@ -258,7 +260,7 @@ def run(cines: data.Cines, quick: bool = False) -> dict:
         "mask": {"acceleration": 5, "center_lines": 11, "seed": 42},
         "quick": quick,
         "training_network": asdict(DEMO.unrolled),
-        **training.machine(),
+        **machine(),
         "methods": reconstructions(cines),
         "training": throughput(few, min(2, len(few)), rounds=1 if quick else 3, steps=1 if quick else 2),
         "cascades": cascades(few, (1, 2, 3) if quick else range(1, 9)),

@@ -34,6 +34,7 @@ from tyro.conf import (
 
 from . import profiles
 from .profiles import DualUNetConfig, TrainConfig, UnrolledConfig
+from .results.files import finite, lists_on_one_line
 
 DESCRIPTION = """Undersample, reconstruct and measure dynamic MRI; train the networks of the course.
 
@@ -95,8 +96,8 @@ class Undersampling:
 
     def describe(self, undersampled) -> dict[str, Any]:
         """What was done, to be written beside the results; names without folders."""
+        from .results.records import machine
         from .sampling import achieved_acceleration
-        from .training import machine
 
         return {
             "method": self.name,
@@ -130,6 +131,8 @@ class Evaluate(Undersampling):
     def __call__(self) -> None:
         _check_output(self.json, self.force)
         from . import metrics, training
+        from .results.files import write_text
+        from .results.tables import table
 
         reconstruct, undersampled = self.open()
         rows = training.evaluate(reconstruct, undersampled, title=self.name)
@@ -137,11 +140,11 @@ class Evaluate(Undersampling):
         if self.json is not None:
             seconds = sum(row["seconds"] for row in rows) / len(rows)
             result = self.describe(undersampled) | {"seconds_per_cine": seconds} | summary | {"cines": rows}
-            text = jsonlib.dumps(_finite(result), indent=1, allow_nan=False) + "\n"
+            text = jsonlib.dumps(finite(result), indent=1, allow_nan=False) + "\n"
             with _writing(self.json):
-                training.write_text(self.json, text)
-        print(metrics.table({self.name: summary}, ("psnr", "ssim", "nmse", "psnr_dynamic")), end="\n\n")
-        print(metrics.table({self.name: summary}, ("psnr_volume", "ssim_volume")))
+                write_text(self.json, text)
+        print(table({self.name: summary}, ("psnr", "ssim", "nmse", "psnr_dynamic")), end="\n\n")
+        print(table({self.name: summary}, ("psnr_volume", "ssim_volume")))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +165,7 @@ class Reconstruct(Undersampling):
         import torch
         from tqdm import tqdm
 
-        from .data import save_npz
+        from .results.files import save_npz
         from .training import native_precision
 
         reconstruct, undersampled = self.open()
@@ -238,6 +241,7 @@ class Train:
 
         from . import classical, methods, metrics, plotting, training
         from .data import UndersampledCines, split
+        from .results.tables import table
 
         if self.device == "cuda" and not torch.cuda.is_available():
             raise UsageError("--device cuda: found no GPU that torch can use; expected auto or cpu")
@@ -290,10 +294,10 @@ class Train:
                 return True
             network.to("cpu")
             rows = {name: training.evaluate(method, test, title=name) for name, method in ladder.items()}
-            table = metrics.table({name: metrics.summarise(of) for name, of in rows.items()})
+            scores = table({name: metrics.summarise(of) for name, of in rows.items()})
             _write_images(self.out / "images", network, test)
-            _finish_output_txt(self.out / "output.txt", rows[self.model], table)
-        print(f"{table}\n\n{self.out}: weights, log.csv, curves.png, output.txt, images")
+            _finish_output_txt(self.out / "output.txt", rows[self.model], scores)
+        print(f"{scores}\n\n{self.out}: weights, log.csv, curves.png, output.txt, images")
         return False
 
 
@@ -351,7 +355,8 @@ class Phantom:
     def __call__(self) -> None:
         _check_output(self.out, self.force)
         _check_output(self.png, self.force)
-        from .data import phantom_arrays, save_npz
+        from .data import phantom_arrays
+        from .results.files import save_npz
 
         arrays = phantom_arrays(self.n, (self.frames, *self.size), self.seed, self.complex)
         with _writing(self.out):
@@ -396,7 +401,8 @@ class Bench:
     def __call__(self) -> None:
         for path in (self.json, self.md, self.png):
             _check_output(path, self.force)
-        from . import bench, plotting, training
+        from . import bench, plotting
+        from .results.files import write_text
 
         result = bench.run(
             _open(self.data, min(self.limit, 2) if self.quick else self.limit, seed=EVALUATION_SEED),
@@ -404,15 +410,13 @@ class Bench:
         )
         if self.json is not None:
             with _writing(self.json):
-                training.write_text(
-                    self.json, jsonlib.dumps(_finite(result), indent=1, allow_nan=False) + "\n"
-                )
+                write_text(self.json, jsonlib.dumps(finite(result), indent=1, allow_nan=False) + "\n")
         if self.png is not None:
             with _writing(self.png):
                 plotting.save(plotting.benchmark(result), self.png)
         if self.md is not None:
             with _writing(self.md):
-                training.write_text(self.md, bench.tables(result) + "\n")
+                write_text(self.md, bench.tables(result) + "\n")
         print(bench.tables(result))
 
 
@@ -506,7 +510,9 @@ class Fingerprint:
     def __call__(self) -> None:
         _check_output(self.json, self.force)
         _check_output(self.png, self.force)
-        from . import fingerprint, phantom, plotting, training
+        from . import fingerprint, phantom, plotting
+        from .results.files import write_text
+        from .results.records import machine
 
         cines = _open(self.data, self.limit, seed=self.phantom_seed)
         if cines.shape[1:] != fingerprint.REAL_SHAPE:
@@ -521,13 +527,13 @@ class Fingerprint:
                 "n_cines": len(cines),
                 "shape": list(cines.shape[1:]),
                 "notes": cines.notes,
-                **training.machine(),
+                **machine(),
             }
             if cines.phantom_seed is not None:
                 result |= {"phantom_version": phantom.VERSION, "phantom_seed": cines.phantom_seed}
             result["rows"] = {name: compared[name] | {"values": of.tolist()} for name, of in rows.items()}
             with _writing(self.json):
-                training.write_text(self.json, _lists_on_one_line(_finite(result, digits=5)) + "\n")
+                write_text(self.json, lists_on_one_line(finite(result, digits=5)) + "\n")
         if self.png is not None:
             with _writing(self.png):
                 plotting.save(plotting.fingerprint(rows, reference, cines.source), self.png)
@@ -571,7 +577,9 @@ class Sweep:
     def __call__(self) -> None:
         _check_output(self.json, self.force)
         _check_output(self.png, self.force)
-        from . import phantom, plotting, sweep, training
+        from . import phantom, plotting, sweep
+        from .results.files import write_text
+        from .results.records import machine
 
         opened = [_open(source, self.limit, seed=self.phantom_seed) for source in self.data]
         sets = {cines.source: cines for cines in opened}
@@ -589,11 +597,11 @@ class Sweep:
                 "phantom_version": phantom.VERSION,
                 "phantom_seed": self.phantom_seed,
                 "mask_seed": self.mask_seed,
-                **training.machine(),
+                **machine(),
                 "parameters": rows,
             }
             with _writing(self.json):
-                training.write_text(self.json, _lists_on_one_line(_finite(result, 5)) + "\n")
+                write_text(self.json, lists_on_one_line(finite(result, 5)) + "\n")
         if self.png is not None:
             with _writing(self.png):
                 plotting.save(plotting.sweep(rows), self.png)
@@ -834,7 +842,8 @@ def _open(source: str, limit: int | None, **phantom):
 
 def _write_imported(raw, out: Path) -> None:
     """Check and scale, write, and give the account of what was done."""
-    from .data import checked, save_npz
+    from .data import checked
+    from .results.files import save_npz
 
     cines = checked(raw)
     arrays = {"dataset": cines.tensor().numpy()}
@@ -913,24 +922,8 @@ def _check_options(*configs: DualUNetConfig | UnrolledConfig | TrainConfig) -> N
         raise UsageError(f"--ema {ema:g}: expected a decay below 1, such as 0.99")
 
 
-def _finite(value: Any, digits: int = 17) -> Any:
-    """JSON has no NaN and no infinity: None instead; numbers in so many digits."""
-    if isinstance(value, dict):
-        return {key: _finite(entry, digits) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_finite(entry, digits) for entry in value]
-    if not isinstance(value, float):
-        return value
-    return float(f"{value:.{digits}g}") if math.isfinite(value) else None
-
-
-def _lists_on_one_line(value: Any) -> str:
-    text = jsonlib.dumps(value, indent=1, allow_nan=False)
-    return re.sub(r"\[[^]{}[]*\]", lambda of: " ".join(of[0].split()), text)
-
-
 def _finish_output_txt(path: Path, rows: list[dict], table: str) -> None:
-    from .training import write_text
+    from .results.files import write_text
 
     epochs = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("Epoch")]
     cines = [f"Test cine {row['cine']}: PSNR {row['psnr']:.3f} dB, SSIM {row['ssim']:.4f}" for row in rows]

@@ -24,7 +24,7 @@ from . import importers, phantom
 from .importers import DataError as DataError
 from .importers import error as _error
 from .operators import ForwardModel
-from .profiles import cache_folder
+from .results.files import cache_folder
 from .sampling import ky_t_mask, line_density
 
 PHANTOM_CINES = 28
@@ -460,31 +460,6 @@ def checked(raw: importers.Raw, n: int | None = None) -> Cines:
     groups = None if raw.groups is None else _group_numbers(raw.path, raw.groups, len(raw.cines))[:n]
     array, notes = _to_unit_magnitude(raw.path, raw.cines[:n])
     return Cines(array, os.path.basename(os.path.abspath(raw.path)), groups, [*raw.notes, *notes])
-
-
-def save_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write a ``.npz``: beside its place first, then renamed, so that no half file is ever seen.
-
-    Parameters
-    ----------
-    path
-        the file; its folder is made where missing
-    arrays
-        by key
-
-    Raises
-    ------
-    OSError
-        if it cannot be written; nothing is left behind
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with beside.open("wb") as file:
-            np.savez(file, **arrays)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _group_numbers(path: Path, groups: np.ndarray, n: int) -> np.ndarray:

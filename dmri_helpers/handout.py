@@ -10,7 +10,8 @@ import jupytext
 import nbformat
 from nbformat import NotebookNode
 
-from .report import ROOT, package_files, sources, write
+from .report import ROOT, package_files, sources
+from .results.files import write
 
 START = """# Dynamic MRI reconstruction: student notebooks
 

@@ -104,38 +104,6 @@ def summarise(rows: Iterable[dict]) -> dict[str, dict[str, float]]:
     return summary
 
 
-def table(
-    summaries: dict[str, dict], metrics: Iterable[str] = ("psnr", "ssim", "psnr_dynamic", "psnr_volume")
-) -> str:
-    """A Markdown table, one line per method: mean ± standard deviation over cines.
-
-    Parameters
-    ----------
-    summaries
-        ``{method: summary}`` with the summaries of `summarise`
-    metrics
-        the columns
-
-    Returns
-    -------
-        the table, dB with two decimals, SSIM and NMSE with three or four
-    """
-    names = {
-        "psnr": ("PSNR / dB", ".2f"), "ssim": ("SSIM", ".3f"), "nmse": ("NMSE", ".4f"),
-        "psnr_volume": ("volume PSNR / dB", ".2f"), "ssim_volume": ("volume SSIM", ".3f"),
-        "psnr_dynamic": ("dynamic PSNR / dB", ".2f"),
-    }  # fmt: skip
-    metrics = list(metrics)
-    lines = [
-        "| method | " + " | ".join(names[m][0] for m in metrics) + " |",
-        "|---|" + "---:|" * len(metrics),
-    ]
-    for method, summary in summaries.items():
-        cells = [f"{summary[m]['mean']:{names[m][1]}} ± {summary[m]['std']:{names[m][1]}}" for m in metrics]
-        lines.append(f"| {method} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
 def psnr(mean_squared_error):
     """PSNR in dB, peak 1, of a mean squared error or an array of them; infinite where it is zero."""
     with np.errstate(divide="ignore"):

@@ -36,6 +36,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from .results.names import NAMES
+
 BLUE, ORANGE, BLACK, GREEN, PURPLE, VERMILLION, SKY = COLORS = (
     "#0072B2",
     "#E69F00",
@@ -67,24 +69,6 @@ STYLE = {
 PANEL = 2.6
 """Width of one image panel in inches; four of them fill a page."""
 
-NAMES = {
-    "psnr": "PSNR (dB)",
-    "psnr_dynamic": "PSNR, moving pixels (dB)",
-    "psnr_volume": "PSNR, whole cine (dB)",
-    "ssim": "SSIM",
-    "ssim_volume": "SSIM, whole cine",
-    "nmse": "NMSE",
-    "seconds_per_cine": "time per cine (s)",
-    "zero_filled": "zero-filled",
-    "temporal_mean": "temporal mean",
-    "view_sharing": "view sharing",
-    "conjugate_view_sharing": "view sharing, conjugates",
-    "low_rank_sparse": "L + S",
-    "kt_tv": "k-t TV",
-    "dual_unet": "dual U-Net",
-    "unrolled": "unrolled",
-    "bart": "BART",
-}
 """How metrics and methods are written in a figure; other names are shown as they are."""
 
 

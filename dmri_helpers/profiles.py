@@ -179,11 +179,6 @@ def data_source() -> str:
     return str(above) if source != "phantom" and not Path(source).exists() and above.exists() else source
 
 
-def cache_folder() -> Path:
-    """Where phantoms and fetched cines are kept: the environment variable ``DMRI_CACHE``, or ``~/.cache/dmri``."""
-    return Path(os.environ.get("DMRI_CACHE") or Path.home() / ".cache" / "dmri")
-
-
 def results_folder() -> Path:
     """Where notebooks keep what they draw and measure: ``build/results/<profile>-<data>`` of the project."""
     return _project() / "build" / "results" / f"{current().name}-{Path(data_source()).stem}"

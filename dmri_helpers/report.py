@@ -30,31 +30,14 @@ from PIL import Image
 from tqdm import tqdm
 
 from . import profiles
+from .results.files import write
+from .results.names import COLUMNS, LABELS
+from .results.tables import ladder_table, markdown, measured, number, seconds
 
 ROOT = Path(__file__).resolve().parents[1]
 """The clone: notebooks/, site/ and the lock lie beside the package."""
 
 PDF = "dynamic-mri-reconstruction.pdf"
-LABELS = {
-    "zero_filled": "zero-filled",
-    "temporal_mean": "temporal mean",
-    "view_sharing": "view sharing",
-    "conjugate_view_sharing": "view sharing, conjugates",
-    "low_rank_sparse": "low rank + sparse",
-    "kt_tv": "k-t total variation",
-    "bart": "BART, temporal TV + wavelets",
-    "dual_unet": "dual U-Net",
-    "dual_unet_long": "dual U-Net, trained longer",
-    "dual_unet_view_sharing": "dual U-Net, fed with view sharing",
-    "cascades_5": "5 cascades, trained in class",
-    "unrolled": "unrolled network",
-}
-COLUMNS = {  # metric -> heading, digits
-    "psnr": ("PSNR / dB", 2),
-    "ssim": ("SSIM", 3),
-    "psnr_dynamic": ("dynamic PSNR / dB", 2),
-    "psnr_volume": ("volume PSNR / dB", 2),
-}
 
 
 class ReportError(RuntimeError):
@@ -164,7 +147,7 @@ def readme_with_tables(text: str, figures: Path = ROOT / "figures") -> str:
     real = [json.loads(path.read_text(encoding="utf-8")) for path in (figures / "real-cines").glob("*.json")]
     real.sort(key=lambda result: result["psnr"]["mean"])
     tables = {
-        f"ladder {name}": _markdown(result)
+        f"ladder {name}": markdown(result)
         + f"\n\n{result['n_cines']} cines; {result['machine']}; {result['date']}."
         for name, result in {"phantom": ladder, "real": {**real[-1], "rows": real}}.items()
     }
@@ -174,15 +157,6 @@ def readme_with_tables(text: str, figures: Path = ROOT / "figures") -> str:
         before, rest = text.split(begin)
         text = before + begin + table + end + rest.split(end)[1]
     return text
-
-
-def _markdown(ladder: dict[str, Any]) -> str:
-    rows = [["method", *(COLUMNS[name][0] for name in _measured(ladder)), "s per cine"]]
-    rows.append(["---", *["---:"] * (len(rows[0]) - 1)])
-    for row in ladder["rows"]:
-        values = [_number(row.get(name), COLUMNS[name][1]) for name in _measured(ladder)]
-        rows.append([LABELS.get(row["method"], row["method"]), *values, _seconds(row)])
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 def tidy(notebook: NotebookNode) -> NotebookNode:
@@ -222,17 +196,6 @@ def _smaller(png: str) -> str:
     image = Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
     image.quantize(256, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
     return min(png, base64.b64encode(buffer.getvalue()).decode("ascii"), key=len)
-
-
-def ladder_table(ladder: dict[str, Any]) -> str:
-    """Align the results ladder as text: a line per method, mean ± standard deviation over the test cines."""
-    rows = [["method", *(COLUMNS[name][0] for name in _measured(ladder)), "s / cine"]]
-    for row in ladder["rows"]:
-        values = [_number(row.get(name), COLUMNS[name][1]) for name in _measured(ladder)]
-        rows.append([LABELS.get(row["method"], row["method"]), *values, _seconds(row)])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
-    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
 
 
 class _Run:
@@ -289,16 +252,6 @@ def _digest(files: Iterable[Path], *words: str) -> str:
         digest.update(f"{path.name}\n".encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()
-
-
-def write(path: Path, content: bytes) -> None:
-    """Write whole or not at all, and nothing where nothing changed."""
-    if path.exists() and path.read_bytes() == content:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_bytes(content)
-    beside.replace(path)
 
 
 def _execute(source: Path, run: _Run) -> Path:
@@ -471,32 +424,20 @@ def _ladder(run: _Run) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
-def _measured(ladder: dict[str, Any]) -> list[str]:
-    return [name for name in COLUMNS if any(name in row for row in ladder["rows"])]
-
-
-def _number(value: dict[str, float] | None, digits: int) -> str:
-    return f"{value['mean']:.{digits}f} ± {value['std']:.{digits}f}" if value else "–"
-
-
-def _seconds(row: dict[str, Any]) -> str:
-    return f"{row['seconds_per_cine']:.3g}" if row.get("seconds_per_cine") is not None else "–"
-
-
 def _ladder_page(ladder: dict[str, Any], run: _Run) -> str:
     """The results ladder of this very run as a table with bars."""
     if not ladder:
         return "```{note}\nThis run has not measured a ladder: the last notebook writes it.\n```\n"
-    shown = _measured(ladder)
+    shown = measured(ladder)
     best, least = (f(row["psnr"]["mean"] for row in ladder["rows"] if "psnr" in row) for f in (max, min))
     heads = "".join(f"<th>{COLUMNS[name][0]}</th>" for name in shown)
     body = ""
     for row in ladder["rows"]:
-        cells = "".join(f"<td>{_number(row.get(name), COLUMNS[name][1])}</td>" for name in shown)
+        cells = "".join(f"<td>{number(row.get(name), COLUMNS[name][1])}</td>" for name in shown)
         share = 8 + 92 * (row["psnr"]["mean"] - least) / max(best - least, 1e-9)
         bar = f'<span class="ladder-bar" style="width:{share:.0f}%"></span>'
         label = html.escape(LABELS.get(row["method"], row["method"]))
-        body += f"<tr><th>{label}{bar}</th>{cells}<td>{_seconds(row)}</td></tr>\n"
+        body += f"<tr><th>{label}{bar}</th>{cells}<td>{seconds(row)}</td></tr>\n"
     facts = (f"profile {ladder['profile']}", f"data {ladder['data']}", ladder["machine"], ladder["date"])
     about = html.escape(" · ".join(map(str, facts)))
     fast = f"""```{{admonition}} Fast-mode output

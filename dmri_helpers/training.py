@@ -10,16 +10,12 @@ import io
 import json
 import math
 import os
-import platform
-import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict
-from datetime import datetime, timezone
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import save
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -27,6 +23,8 @@ from tqdm import tqdm
 
 from .metrics import cine_metrics
 from .profiles import TrainConfig
+from .results.files import jsonable, write_text
+from .results.records import commit, machine
 
 LOSSES = {
     "l1": lambda error: error.abs().mean(),
@@ -286,31 +284,6 @@ def evaluate(reconstruct: Callable, cines: Iterable, *, title: str = "evaluate")
     return rows
 
 
-def peak_memory(step: Callable[[], object]) -> int:
-    """Call ``step`` and follow what torch allocates on the CPU meanwhile.
-
-    Parameters
-    ----------
-    step
-        what is measured, called once
-
-    Returns
-    -------
-        the largest sum of allocations that were alive at one time, in bytes, without what was there before
-    """
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler would write to stderr
-    with torch.profiler.profile(
-        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
-    ) as profile:
-        step()
-    events = (event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]")
-    level = peak = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        level += event.nbytes()
-        peak = max(peak, level)
-    return peak
-
-
 def rate_factor(progress: float, schedule: str = "cosine") -> float:
     """Learning rate relative to its peak, at a share ``progress`` of the run.
 
@@ -328,29 +301,6 @@ def rate_factor(progress: float, schedule: str = "cosine") -> float:
     return 0.5 * (1 + math.cos(math.pi * (progress - warm_up) / (1 - warm_up)))
 
 
-def machine() -> dict[str, str | int]:
-    """What a number needs beside it: processor, cores, versions, date."""
-    return {
-        "machine": f"{_processor()}, {torch.get_num_threads()} threads"
-        + (f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""),
-        "versions": f"Python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}",
-        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
-    }
-
-
-def commit() -> dict[str, str]:
-    """The commit of this package's checkout, with ``-dirty`` where files were changed since; empty without one."""
-    git = ["git", "-C", str(Path(__file__).parent)]
-    try:
-        subprocess.run(
-            [*git, "ls-files", "--error-unmatch", Path(__file__).name], capture_output=True, check=True
-        )
-        describe = [*git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-        return {"commit": subprocess.run(describe, capture_output=True, check=True, text=True).stdout.strip()}
-    except (OSError, subprocess.CalledProcessError):
-        return {}
-
-
 def native_precision(device: str | torch.device = "cpu", enabled: bool = True) -> torch.autocast:
     """Context in which convolutions run in bfloat16 where the device computes in it natively, else in float32.
 
@@ -365,34 +315,11 @@ def native_precision(device: str | torch.device = "cpu", enabled: bool = True) -
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled and bool(native))
 
 
-def record(path: Path, **content) -> None:
-    """Write measured numbers as JSON, with machine, versions and date beside them; not-a-number becomes null.
-
-    Parameters
-    ----------
-    path
-        the file; its folder is made where missing
-    content
-        what was measured, and with which profile, data and seed
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({**content, **machine()}, default=float)
-    clean = json.loads(text, parse_constant=lambda name: None)
-    write_text(path, json.dumps(clean, indent=1, ensure_ascii=False) + "\n")
-
-
 def read_log(path: Path) -> list[dict]:
     """Read ``log.csv`` back: the rows that `fit` returned."""
     with Path(path).open(newline="", encoding="utf-8") as file:
         rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
     return [row | {"epoch": int(row["epoch"])} for row in rows]
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file: beside its place first, then renamed, so that no half file is ever seen."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
 
 
 def _shares(cines, batch_size: int, team) -> Iterator[tuple[tuple, int, float]]:
@@ -431,13 +358,13 @@ def _start_folder(out: Path, run: dict, processes: int) -> None:
     for name in ("config.json", "best", "last", "log.csv", "output.txt", "checkpoint", "curves.png"):
         for half in out.glob(f".{name}.*"):
             half.unlink(missing_ok=True)
-    text = json.dumps(_jsonable({**run, "processes": processes, **machine(), **commit()}), indent=1)
+    text = json.dumps(jsonable({**run, "processes": processes, **machine(), **commit()}), indent=1)
     write_text(out / "config.json", text + "\n")
 
 
 def _save(out: Path, run: dict, model, kept, optimizer, average, log, best, config: TrainConfig) -> None:
     """Everything of a run, each file whole or not at all; the checkpoint last, since it is what counts."""
-    metadata = {"config": json.dumps(_jsonable(run))}
+    metadata = {"config": json.dumps(jsonable(run))}
     for name, state in (("best", best), ("last", _copy(kept))):
         beside = out / f".{name}.{os.getpid()}"
         beside.write_bytes(save(state, metadata))
@@ -457,15 +384,15 @@ def _save(out: Path, run: dict, model, kept, optimizer, average, log, best, conf
     state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "best": best, "log": log}
     if average:
         state["average"] = average.state_dict()
-    torch.save(state | {"config": json.dumps(_jsonable(run))}, beside)
+    torch.save(state | {"config": json.dumps(jsonable(run))}, beside)
     os.replace(beside, out / "checkpoint.pt")
 
 
 def _load_checkpoint(path: Path, run: dict, model, optimizer, average) -> tuple[list[dict], dict]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        before, now = json.loads(state["config"]), _jsonable(run)
-        before["training"] = _jsonable(asdict(TrainConfig())) | before["training"]  # options of a later date
+        before, now = json.loads(state["config"]), jsonable(run)
+        before["training"] = jsonable(asdict(TrainConfig())) | before["training"]  # options of a later date
     except Exception as error:
         raise ValueError(f"{path}: found no readable checkpoint ({type(error).__name__})") from None
     if before != now:
@@ -482,16 +409,3 @@ def _load_checkpoint(path: Path, run: dict, model, optimizer, average) -> tuple[
 
 def _copy(model) -> dict[str, torch.Tensor]:
     return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
-
-
-def _jsonable(value):
-    """Tuples as lists, infinity as a string: what comes back from JSON compares equal."""
-    return json.loads(json.dumps(value), parse_constant=str) if value is not None else None
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()

@@ -43,13 +43,12 @@ import math
 import torch
 
 from dmri_helpers import (
-    data, exercises, fingerprint, fourier, operators, plotting, profiles, sampling, training,
-    widgets,
+    data, exercises, fingerprint, fourier, operators, plotting, profiles, results, sampling, widgets,
 )  # fmt: skip
 
 profile, source, seed = profiles.current(), profiles.data_source(), 0
 cines = data.open_cine(source, n=profile.n_cines, shape=profile.shape)
-results = profiles.results_folder()
+figures = profiles.results_folder()
 print(f"profile {profile.name}, data {cines.source}: {cines.shape}")
 
 # %% [markdown]
@@ -334,7 +333,7 @@ for center_lines in (11, 10, 1, 0):
 mask = sampling.ky_t_mask(cines.shape[1:], acceleration=5, center_lines=11, seed=seed)
 density = sampling.line_density(y)
 figure = plotting.masks(mask, frame=0, density=density)
-plotting.save(figure, results / "01_masks.png")
+plotting.save(figure, figures / "01_masks.png")
 figure
 
 # %% [markdown]
@@ -632,7 +631,7 @@ record = {"lines": y, "lines_per_frame": int(mask[0, 0].sum()), "center_lines": 
           "achieved_acceleration": sampling.achieved_acceleration(mask),
           "different_masks": different, "shared_by_neighbours": shared,
           "lines_seen": int(seen.sum()), "energy_of_11_lines": share[5].item(), "energy_kept": kept}
-training.record(results / "01_sampling.json", profile=profile.name, data=cines.source, seed=seed,
+results.record(figures / "01_sampling.json", profile=profile.name, data=cines.source, seed=seed,
                 frames=t, **record)
 
 # %% [markdown]

@@ -39,22 +39,13 @@ import torch
 from IPython.display import Markdown, display
 
 from dmri_helpers import (
-    classical,
-    data,
-    exercises,
-    fourier,
-    metrics,
-    operators,
-    plotting,
-    profiles,
-    sampling,
-    training,
-    widgets,
-)
+    classical, data, exercises, fourier, metrics, operators, plotting, profiles, results, sampling,
+    training, widgets,
+)  # fmt: skip
 
 profile, source, seed = profiles.current(), profiles.data_source(), 0
 cines = data.open_cine(source, n=profile.n_cines, shape=profile.shape)
-results = profiles.results_folder()
+figures = profiles.results_folder()
 print(f"profile {profile.name}, data {cines.source}: {cines.shape}")
 
 # %% [markdown]
@@ -139,7 +130,7 @@ beside = {"fully sampled": cine, "aliased (zero-filled)": b}
 for frame in (0, t // 2):
     figure = plotting.cine_comparison(beside, frame=frame, mask=mask)
     figure.set_dpi(85)  # a notebook should stay light
-    plotting.save(figure, results / f"02_aliased_frame_{frame}.png")
+    plotting.save(figure, figures / f"02_aliased_frame_{frame}.png")
     display(figure)
 
 # %% [markdown]
@@ -558,7 +549,7 @@ del box["temporal mean"], box["zero-filled"]
 scores = {name: metrics.cine_metrics(film[0], cine[0]) for name, film in recons.items()}
 scores = {name: {key: s[key] for key in ("psnr", "ssim")} for name, s in scores.items()}
 figure = plotting.cine_comparison(box, t // 3, reference="reference", scores=scores)
-plotting.save(figure, results / "02_ladder_images.png")
+plotting.save(figure, figures / "02_ladder_images.png")
 figure
 
 # %% [markdown]
@@ -586,8 +577,8 @@ train, val, test = data.split(cines, seed=seed)
 few = data.UndersampledCines(test.subset(range(min(4, len(test)))), seed=seed + 2)
 names = ("zero_filled", "temporal_mean", "view_sharing", "low_rank_sparse", "kt_tv")
 rows = {name: training.evaluate(getattr(classical, name), few, title=name) for name in names}
-summaries = {plotting.NAMES[name]: metrics.summarise(rows[name]) for name in names}
-Markdown(metrics.table(summaries))
+summaries = {results.NAMES[name]: metrics.summarise(rows[name]) for name in names}
+Markdown(results.table(summaries))
 
 # %% [markdown]
 # **Table 2.1.** Mean ± standard deviation over the cines. The columns are PSNR and SSIM per frame,
@@ -596,7 +587,7 @@ Markdown(metrics.table(summaries))
 # %%
 steps = [{"method": name, **metrics.summarise(rows[name])} for name in names]
 figure = plotting.ladder(steps)
-plotting.save(figure, results / "02_ladder.png")
+plotting.save(figure, figures / "02_ladder.png")
 figure
 
 # %% [markdown]
@@ -627,7 +618,7 @@ print("seconds per cine:", {name: round(value, 2) for name, value in seconds.ite
 # nothing.
 
 # %%
-training.record(results / "02_aliasing.json", profile=profile.name, data=cines.source, seed=seed,
+results.record(figures / "02_aliasing.json", profile=profile.name, data=cines.source, seed=seed,
                 n_cines=len(few), ladder=steps, seconds_per_cine=seconds,
                 iterations={"kt_tv": len(tv_psnr), "low_rank_sparse": len(ls_psnr)})
 
@@ -682,7 +673,7 @@ for acceleration in accelerations:
     distances.append(away[(away > 0) & away.isfinite()].mean().item())
     for name in names[:3]:
         value = my_psnr(getattr(classical, name)(measured, faster), cine).mean().item()
-        psnr_by_method.setdefault(plotting.NAMES[name], []).append(value)
+        psnr_by_method.setdefault(results.NAMES[name], []).append(value)
 plotting.curves(accelerations, {"PSNR (dB)": psnr_by_method, "frames away": distances}, "acceleration")
 
 # %% [markdown] tags=["solution"]

@@ -42,15 +42,13 @@ from IPython.display import Markdown
 from torch import nn
 from torch.nn import functional
 
-from dmri_helpers import (
-    classical, data, exercises, metrics, networks, plotting, profiles, training, widgets,
-)  # fmt: skip
+from dmri_helpers import classical, data, exercises, metrics, networks, plotting, profiles, results, widgets
 from dmri_helpers.operators import ForwardModel
 from dmri_helpers.sampling import ky_t_mask
 
 profile, source, seed = profiles.current(), profiles.data_source(), 0
 cines = data.open_cine(source, n=profile.n_cines, shape=profile.shape)
-results = profiles.results_folder()
+figures = profiles.results_folder()
 print(f"profile {profile.name}, data {cines.source}: {cines.shape}")
 
 # %% [markdown]
@@ -665,7 +663,7 @@ def to_blocks(stages, lines):
 
 # %%
 figure = plotting.architecture(to_blocks(stages, b.shape[-2]))
-plotting.save(figure, results / "03_architecture.png")
+plotting.save(figure, figures / "03_architecture.png")
 figure
 
 # %% [markdown]
@@ -797,7 +795,7 @@ plotting.xt_profiles({"input b": b, "mistaken": mistaken}, column)
 unpacked = torch.complex(*packed.chunk(2, 1))
 print("returns its input, as it should:", torch.equal(unpacked, b))
 print("returns its input, mistaken:", torch.equal(mistaken, b))
-training.record(results / "03_network.json", profile=profile.name, data=cines.source, seed=seed,
+results.record(figures / "03_network.json", profile=profile.name, data=cines.source, seed=seed,
                 parameters={name: size(net) for name, net in sizes.items()},
                 receptive_field={depth: width(field) for depth, field in fields.items()})
 

@@ -42,11 +42,13 @@ from dataclasses import replace
 import torch
 from IPython.display import Markdown
 
-from dmri_helpers import data, exercises, methods, metrics, operators, plotting, profiles, training, widgets
+from dmri_helpers import (
+    data, exercises, methods, metrics, operators, plotting, profiles, results, training, widgets,
+)  # fmt: skip
 
 profile, source, seed = profiles.current(), profiles.data_source(), 0
 cines = data.open_cine(source, n=profile.n_cines, shape=profile.shape)
-results = profiles.results_folder()
+figures = profiles.results_folder()
 print(f"profile {profile.name}, data {cines.source}: {cines.shape}")
 
 # %% [markdown]
@@ -189,7 +191,7 @@ print(f"validation PSNR: {log[0]['val_psnr']:.2f} dB untrained, {best['val_psnr'
 
 # %%
 curves = plotting.loss_curves(log)
-plotting.save(curves, results / "04_curves.png")
+plotting.save(curves, figures / "04_curves.png")
 curves
 
 # %% [markdown]
@@ -217,7 +219,7 @@ shown = {"fully sampled": truth, "before: zero-filled": before[0], "after: netwo
 scores = {name: {"psnr": metrics.cine_metrics(cine, truth)["psnr"]} for name, cine in shown.items()}
 scores["fully sampled"] = "reference"
 figure = plotting.cine_comparison(shown, frame=3, reference="fully sampled", scores=scores)
-plotting.save(figure, results / "04_before_after.png")
+plotting.save(figure, figures / "04_before_after.png")
 figure
 
 # %% [markdown]
@@ -264,11 +266,11 @@ for name in ("temporal_mean", "view_sharing", "kt_tv"):
     rows[name] = training.evaluate(methods.load(name), test_set, title=name)
 order = ["zero_filled", "dual_unet", "temporal_mean", "view_sharing", "kt_tv"]
 summary = {name: metrics.summarise(rows[name]) for name in order}
-Markdown(metrics.table(summary))
+Markdown(results.table(summary))
 
 # %%
 ladder = plotting.ladder([{"method": name, **summary[name]} for name in order])
-plotting.save(ladder, results / "04_ladder.png")
+plotting.save(ladder, figures / "04_ladder.png")
 ladder
 
 # %% [markdown]
@@ -307,7 +309,7 @@ print(f"and stands {abs(gap):.1f} dB {'below' if gap < 0 else 'above'} copying l
 for name in ("dual_unet_long", "dual_unet_view_sharing"):
     rows[name] = training.evaluate(methods.load_pretrained(name), test_set, title=name)
 order = ["dual_unet", "dual_unet_long", "view_sharing", "dual_unet_view_sharing", "kt_tv"]
-Markdown(metrics.table({name: metrics.summarise(rows[name]) for name in order}))
+Markdown(results.table({name: metrics.summarise(rows[name]) for name in order}))
 
 # %% [markdown]
 # More training helps, and is not what was missing: fed with the zero-filled image, the network stays
@@ -418,8 +420,8 @@ print("eval: the same twice; train: another image at every call")
 # validation PSNR. `fit` and `evaluate` switch for you; your own loop has to.
 
 # %%
-training.record(
-    results / "04_training.json", profile=profile.name, data=cines.source, seed=seed,
+results.record(
+    figures / "04_training.json", profile=profile.name, data=cines.source, seed=seed,
     split={"training": len(train), "validation": len(val), "test": len(test)},
     config=methods.describe_network(profile.dual_unet), epochs=config.epochs, summary=summary, rows=rows,
     area_change_off_the_fully_sampled_in_percentage_points=swing,

@@ -42,11 +42,13 @@ import torch
 from IPython.display import Markdown
 from torch import nn
 
-from dmri_helpers import classical, data, exercises, methods, metrics, plotting, profiles, training, widgets
+from dmri_helpers import (
+    classical, data, exercises, methods, metrics, plotting, profiles, results, training, widgets,
+)  # fmt: skip
 
 profile, source, seed = profiles.current(), profiles.data_source(), 0
 cines = data.open_cine(source, n=profile.n_cines, shape=profile.shape)
-results = profiles.results_folder()
+figures = profiles.results_folder()
 print(f"profile {profile.name}, data {cines.source}: {cines.shape}")
 
 # %% [markdown]
@@ -222,7 +224,7 @@ print(f"{len(models)} networks, {recipe.epochs} epochs each, {minutes:.1f} minut
 # %%
 dials = ("baseline", "no_dropout", "dropout_constant", "plain")
 figure = plotting.loss_curves({variants[name][0]: logs[name] for name in dials})
-plotting.save(figure, results / "05_curves.png")
+plotting.save(figure, figures / "05_curves.png")
 figure
 
 # %% [markdown]
@@ -272,12 +274,12 @@ labels |= {"zero_filled": "zero-filled", "copy": "view sharing (no network)"}
 summaries = {name: metrics.summarise(scores) for name, scores in rows.items()}
 
 # %%
-Markdown(metrics.table({labels[name]: summary for name, summary in summaries.items()}))
+Markdown(results.table({labels[name]: summary for name, summary in summaries.items()}))
 
 # %%
 ladder = [{"method": labels[name], **summary} for name, summary in summaries.items()]
 figure = plotting.ladder(ladder, metrics=("psnr", "ssim"))
-plotting.save(figure, results / "05_ladder.png")
+plotting.save(figure, figures / "05_ladder.png")
 figure
 
 # %% [markdown]
@@ -370,7 +372,7 @@ bars = [{"method": labels[name], AXIS: {"mean": found["gain"],
                                         "std": max(found["by_cines"], found["by_seeds"])}}
         for name, found in compared.items()]
 figure = plotting.ladder(bars, metrics=(AXIS,))
-plotting.save(figure, results / "05_differences.png")
+plotting.save(figure, figures / "05_differences.png")
 figure
 
 # %% [markdown]
@@ -450,7 +452,7 @@ frame = target.shape[1] // 3
 marks = {title: {"psnr": psnr(cine[frame], target[0, frame]).item()} for title, cine in seen.items()
          if title != "fully sampled"}
 figure = plotting.cine_comparison(seen, frame=frame, reference="fully sampled", scores=marks)
-plotting.save(figure, results / "05_extremes.png")
+plotting.save(figure, figures / "05_extremes.png")
 figure
 
 # %% [markdown]
@@ -540,8 +542,8 @@ assert beats_itself
 print("zero-filling beats zero-filling by more than 0.1 dB:", beats_itself)
 
 # %%
-training.record(
-    results / "05_ablations.json", profile=profile.name, data=cines.source, seed=seed,
+results.record(
+    figures / "05_ablations.json", profile=profile.name, data=cines.source, seed=seed,
     seed_spread=spread(), n_test=len(test), minutes=minutes, compared=compared,
     rows=[{"method": name, "changed": changed(name) if name in variants else [], **summary}
           for name, summary in summaries.items()])

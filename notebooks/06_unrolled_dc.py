@@ -43,13 +43,13 @@ import torch
 from IPython.display import Markdown
 
 from dmri_helpers import (
-    classical, data, exercises, fourier, methods, metrics, networks, operators, plotting, profiles, sampling,
-    training, unrolled, widgets,
+    classical, data, exercises, fourier, methods, metrics, networks, operators, plotting, profiles, results,
+    sampling, training, unrolled, widgets,
 )  # fmt: skip
 
 profile, source, seed = profiles.current(), profiles.data_source(), 0
 cines = data.open_cine(source, n=profile.n_cines, shape=profile.shape)
-results = profiles.results_folder()
+figures = profiles.results_folder()
 print(f"profile {profile.name}, data {cines.source}: {cines.shape}")
 
 # %% [markdown]
@@ -155,7 +155,7 @@ def with_consistency(kspace, mask):
 rows = {"dual_unet": training.evaluate(dual_unet, test_set, title="network")}
 rows["dual U-Net + data"] = training.evaluate(with_consistency, test_set, title="network + data")
 summary = {name: metrics.summarise(of) for name, of in rows.items()}
-Markdown(metrics.table(summary))
+Markdown(results.table(summary))
 
 # %% [markdown]
 # One line of algebra, no training. How does it depend on the weight, and on the image it is given?
@@ -245,7 +245,7 @@ plotting.loss_curves(logs)
 # Epoch 0 is the temporal mean for all of them, since every regulariser starts as the identity.
 #
 # What does memory mean here? The backward pass needs the intermediate results of the forward
-# pass, and PyTorch keeps them until then. `training.peak_memory` follows every allocation of one
+# pass, and PyTorch keeps them until then. `results.peak_memory` follows every allocation of one
 # training step and returns the largest sum.
 
 # %%
@@ -261,13 +261,13 @@ for cascades, model in models.items():
 length = list(profile.cascades)
 quality = [metrics.summarise(rows[f"{k} cascades"]) for k in length]
 seconds = [sum(row["seconds"] for row in rows[f"{k} cascades"]) / len(test) for k in length]
-memory = [training.peak_memory(lambda: training_step(models[k])) / 2**20 for k in length]
+memory = [results.peak_memory(lambda: training_step(models[k])) / 2**20 for k in length]
 
 # %%
 saving = []
 for cascades in length:
     twin = methods.build(replace(profile.unrolled, cascades=cascades, checkpointing=True))
-    saving.append(training.peak_memory(lambda: training_step(twin)) / 2**20)
+    saving.append(results.peak_memory(lambda: training_step(twin)) / 2**20)
 print("cascades    PSNR       time      memory   with checkpoints")
 for row in zip(length, (q["psnr"]["mean"] for q in quality), seconds, memory, saving):
     print("{:5} {:9.2f} dB {:7.2f} s {:7.0f} MiB {:9.0f} MiB".format(*row))
@@ -280,7 +280,7 @@ panels = {
     "memory in training (MiB)": memory,
 }
 figure = plotting.quality_against(length, panels, xlabel="cascades")
-plotting.save(figure, results / "06_cascades.png")
+plotting.save(figure, figures / "06_cascades.png")
 figure
 
 # %% [markdown]
@@ -518,13 +518,13 @@ ladder = [
     for name in rungs
 ]  # fmt: skip
 columns = ("psnr", "ssim", "nmse", "psnr_volume", "psnr_dynamic")
-Markdown(metrics.table({rung["method"]: rung for rung in ladder}, columns))
+Markdown(results.table({rung["method"]: rung for rung in ladder}, columns))
 
 # %%
 figure = plotting.ladder(ladder)
-plotting.save(figure, results / "06_ladder.png")
-training.record(
-    results / "06_ladder.json", profile=profile.name, data=cines.source, seed=seed, n_cines=len(test), rows=ladder
+plotting.save(figure, figures / "06_ladder.png")
+results.record(
+    figures / "06_ladder.json", profile=profile.name, data=cines.source, seed=seed, n_cines=len(test), rows=ladder
 )
 figure
 

@@ -7,8 +7,10 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 
-from dmri_helpers import bench, data, methods, networks, plotting, training, widgets
+from dmri_helpers import bench, data, methods, networks, plotting, widgets
 from dmri_helpers.profiles import TINY
+from dmri_helpers.results.names import NAMES
+from dmri_helpers.results.records import machine
 from dmri_helpers.sampling import ky_t_mask
 
 
@@ -74,10 +76,10 @@ def test_numbers_survive_json_and_make_a_table_and_a_figure(cines, monkeypatch):
     table = bench.tables(result)
     for row in result["methods"]:
         assert f"| {row['method']} |" in table
-    assert training.machine()["machine"] in table and "quick" in table
+    assert machine()["machine"] in table and "quick" in table
     figure = plotting.benchmark(result)
     shown = {text.get_text().replace("\n", " ") for text in figure.axes[0].texts}
-    assert {plotting.NAMES.get(row["method"], row["method"]) for row in result["methods"]} == shown
+    assert {NAMES.get(row["method"], row["method"]) for row in result["methods"]} == shown
     plt.close(figure)
 
 

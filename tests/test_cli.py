@@ -15,6 +15,7 @@ from test_data import BAD_FILES
 
 from dmri_helpers import cli, methods, metrics, training
 from dmri_helpers.data import open_cine
+from dmri_helpers.results.files import finite
 from dmri_helpers.sampling import achieved_acceleration, ky_t_mask
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -100,7 +101,7 @@ def test_json_has_no_nan(tmp_path, monkeypatch):
     result = json.loads(Path("out.json").read_text(), parse_constant=pytest.fail)
     assert result["psnr_dynamic"] == {"mean": None, "std": None}
     assert result["cines"][0]["psnr_dynamic"] is None
-    assert cli._finite([{"a": (float("inf"))}, 1.0]) == [{"a": None}, 1.0]
+    assert finite([{"a": (float("inf"))}, 1.0]) == [{"a": None}, 1.0]
 
 
 def test_reconstruct_keeps_the_images(cines, capsys):

@@ -5,7 +5,8 @@ import pytest
 import torch
 from skimage.metrics import normalized_root_mse, peak_signal_noise_ratio, structural_similarity
 
-from dmri_helpers.metrics import METRICS, cine_metrics, frame_metrics, summarise, table
+from dmri_helpers.metrics import METRICS, cine_metrics, frame_metrics, summarise
+from dmri_helpers.results.tables import table
 
 rng = np.random.default_rng(0)
 REFERENCE = rng.random((6, 24, 20))

@@ -13,6 +13,8 @@ from dmri_helpers import data, methods, metrics, networks, profiles, training
 from dmri_helpers.fourier import fft2c
 from dmri_helpers.operators import ForwardModel
 from dmri_helpers.profiles import TINY, DualUNetConfig, TrainConfig, UnrolledConfig
+from dmri_helpers.results.memory import peak_memory
+from dmri_helpers.results.records import commit
 
 SHAPE = (6, 32, 24)
 NETWORK = UnrolledConfig(cascades=2, features=4)
@@ -262,18 +264,18 @@ def test_the_commit_is_that_of_the_checkout(tmp_path, monkeypatch):
 
     file = tmp_path / "training.py"
     monkeypatch.setattr(training, "__file__", str(file))
-    assert training.commit() == {}  # no file, no checkout
+    assert commit() == {}  # no file, no checkout
     git("init", "--quiet")
     file.write_text("1")
-    assert training.commit() == {}  # somebody else's checkout, in which the package merely lies
+    assert commit() == {}  # somebody else's checkout, in which the package merely lies
     git("add", "training.py")
     git("commit", "--quiet", "--message", "one")
     head = git("rev-parse", "HEAD")
-    assert training.commit() == {"commit": head}
+    assert commit() == {"commit": head}
     file.write_text("2")
-    assert training.commit() == {"commit": head + "-dirty"}
+    assert commit() == {"commit": head + "-dirty"}
     monkeypatch.setenv("PATH", "")
-    assert training.commit() == {}  # no git
+    assert commit() == {}  # no git
 
 
 def test_a_run_that_diverges_says_so(cines):
@@ -446,8 +448,8 @@ def test_peak_memory_counts_what_lives_at_one_time():
         del a
         return b * 2
 
-    training.peak_memory(step)  # the first profile of a process allocates for itself
-    assert training.peak_memory(step) == pytest.approx(8e6, rel=0.01)
+    peak_memory(step)  # the first profile of a process allocates for itself
+    assert peak_memory(step) == pytest.approx(8e6, rel=0.01)
 
 
 def test_checkpointing_holds_memory_nearly_constant():
@@ -458,7 +460,7 @@ def test_checkpointing_holds_memory_nearly_constant():
             kspace = torch.randn(1, 6, 32, 24, dtype=torch.complex64)
             mask = torch.ones(1, 6, 32, 1, dtype=torch.bool)
             step = lambda: model(kspace, mask).abs().sum().backward()  # noqa: E731, B023
-            peaks[checkpointing, cascades] = training.peak_memory(step)
+            peaks[checkpointing, cascades] = peak_memory(step)
     assert peaks[True, 6] - peaks[True, 2] < 0.2 * (peaks[False, 6] - peaks[False, 2])
 
 
@@ -475,7 +477,7 @@ def test_with_checkpointing_a_cascade_costs_under_a_tenth(checkpointing):
                 loss = (model(kspace * mask, mask) - kspace).abs().mean()
             loss.backward()
 
-        training.peak_memory(step) if cascades == 1 else None
-        peaks.append(training.peak_memory(step))
+        peak_memory(step) if cascades == 1 else None
+        peaks.append(peak_memory(step))
     growth = max(after / before for before, after in zip(peaks[:-1], peaks[1:], strict=True)) - 1
     assert growth < 0.1 if checkpointing else growth > 0.15
