@@ -242,11 +242,12 @@ class Train:
         from . import classical, methods, metrics, plotting, training
         from .data import UndersampledCines, split
         from .results.tables import table
+        from .runs import Run, describe_data, processes
 
         if self.device == "cuda" and not torch.cuda.is_available():
             raise UsageError("--device cuda: found no GPU that torch can use; expected auto or cpu")
         device = "cuda" if self.device != "cpu" and torch.cuda.is_available() else "cpu"
-        team = training.processes(device)
+        team = processes(device)
         profile, config = PROFILES[self.profile], self.training
         limit = profile.n_cines if self.limit is None and self.data == "phantom" else self.limit
         with team.main_process_first():
@@ -260,7 +261,7 @@ class Train:
         test = UndersampledCines(parts[2], **sampling, seed=config.seed + 2)
         description = {
             "network": methods.describe_network(self.network),
-            "data": methods.describe_data(train, validation),
+            "data": describe_data(train, validation),
         }
         network = methods.build(self.network, config.seed)
         if self.weights is not None:
@@ -276,11 +277,9 @@ class Train:
                 train,
                 validation,
                 config,
-                self.out,
-                description=description,
-                resume=self.resume,
-                device=device,
-                max_minutes=self.max_minutes and self.max_minutes - (time.perf_counter() - began) / 60,
+                Run(self.out, description, self.resume),
+                team,
+                self.max_minutes and self.max_minutes - (time.perf_counter() - began) / 60,
             )
             team.end_training()
             if not team.is_main_process:

@@ -43,7 +43,7 @@ import torch
 from IPython.display import Markdown
 
 from dmri_helpers import (
-    data, exercises, methods, metrics, operators, plotting, profiles, results, training, widgets,
+    data, exercises, methods, metrics, operators, plotting, profiles, results, runs, training, widgets,
 )  # fmt: skip
 
 profile, source, seed = profiles.current(), profiles.data_source(), 0
@@ -181,7 +181,7 @@ print("my loop and training.fit: the same losses")
 # not, it is trained here, with a progress bar.
 
 # %%
-model, log, folder = methods.trained(
+model, log, folder = runs.trained(
     "dual_unet", profile.dual_unet, config, training_set, validation_set, profiles.runs_folder()
 )
 best = max(log, key=lambda row: row["val_psnr"])

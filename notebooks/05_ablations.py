@@ -43,7 +43,7 @@ from IPython.display import Markdown
 from torch import nn
 
 from dmri_helpers import (
-    classical, data, exercises, methods, metrics, plotting, profiles, results, training, widgets,
+    classical, data, exercises, metrics, plotting, profiles, results, runs, training, widgets,
 )  # fmt: skip
 
 profile, source, seed = profiles.current(), profiles.data_source(), 0
@@ -213,7 +213,7 @@ def training_set(config):
 
 models, logs = {}, {}
 for name, (_, network, config) in variants.items():
-    models[name], logs[name], _ = methods.trained(
+    models[name], logs[name], _ = runs.trained(
         f"ablation_{name}", network, config, training_set(config), validation,
         profiles.runs_folder())
 

@@ -44,7 +44,7 @@ from IPython.display import Markdown
 
 from dmri_helpers import (
     classical, data, exercises, fourier, methods, metrics, networks, operators, plotting, profiles, results,
-    sampling, training, unrolled, widgets,
+    runs, sampling, training, unrolled, widgets,
 )  # fmt: skip
 
 profile, source, seed = profiles.current(), profiles.data_source(), 0
@@ -62,7 +62,7 @@ config = profile.dual_unet_training
 samples = data.UndersampledCines(train, seed=seed, training=True, crop=config.crop or None)
 validation_set = data.UndersampledCines(val, seed=seed + 1)
 test_set = data.UndersampledCines(test, seed=seed + 2)
-dual_unet, *_ = methods.trained(
+dual_unet, *_ = runs.trained(
     "dual_unet", profile.dual_unet, config, samples, validation_set, profiles.runs_folder()
 )
 
@@ -233,7 +233,7 @@ samples = data.UndersampledCines(train, seed=seed, training=True, crop=config.cr
 models, logs = {}, {}
 for cascades in profile.cascades:
     network = replace(profile.unrolled, cascades=cascades)
-    models[cascades], logs[f"{cascades} cascades"], folder = methods.trained(
+    models[cascades], logs[f"{cascades} cascades"], folder = runs.trained(
         f"cascades_{cascades}", network, config, samples, validation_set, profiles.runs_folder()
     )
 

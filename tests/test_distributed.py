@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from dmri_helpers import cli, data, training
+from dmri_helpers.runs import processes, read_log
 
 pytest.importorskip("accelerate", reason="accelerate is not installed: [test]")
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,7 +48,7 @@ def test_two_processes_are_one_with_the_doubled_batch(folder, monkeypatch):
     assert "Warning" not in two.stderr
     two = run(folder, *TORCHRUN, *OPTIONS, "--out", "two", "--batch-size", "2", "--resume")
     assert two.returncode == 0 and two.stdout.count("| unrolled |") == 1, two.stderr
-    logs = [training.read_log(folder / name / "log.csv") for name in ("one", "two")]
+    logs = [read_log(folder / name / "log.csv") for name in ("one", "two")]
     assert len(logs[0]) == 5
     for a, b in zip(*logs, strict=True):
         assert {**a, "seconds": 0} == pytest.approx({**b, "seconds": 0}, nan_ok=True, rel=1e-5)
@@ -91,7 +92,7 @@ def test_the_slurm_script_goes_on_until_the_run_is_complete(folder):
             ["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
         )
         assert done.returncode == 0, done.stderr
-        assert len(training.read_log(folder / "runs/cascade/log.csv")) == 1 + slices
+        assert len(read_log(folder / "runs/cascade/log.csv")) == 1 + slices
         assert (folder / "queue").read_text() == "again 7\n", "queued again after the first slice alone"
 
 
@@ -128,16 +129,18 @@ def test_several_processes_without_accelerate(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setitem(sys.modules, "accelerate", None)
     with pytest.raises(ValueError, match=r"found no package accelerate; expected .*\[cluster\]"):
-        training.processes()
+        processes()
 
 
 def test_more_processes_than_gpus(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "64")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "64")
     with pytest.raises(ValueError, match=r"started 64 processes on a machine with \d+ GPUs"):
-        training.processes("cuda")
+        processes("cuda")
 
 
 def test_accelerate_waits_until_it_is_needed():
-    code = "import sys; from dmri_helpers import training; training.processes(); assert 'accelerate' not in sys.modules"
+    code = (
+        "import sys; from dmri_helpers import runs; runs.processes(); assert 'accelerate' not in sys.modules"
+    )
     assert run(ROOT, "-c", code).returncode == 0

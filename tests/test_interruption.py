@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dmri_helpers import training
+from dmri_helpers.runs import read_log
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork and no kill -9 on this system")
 ROOT = Path(__file__).resolve().parents[1]
@@ -73,7 +73,7 @@ def assert_same_run(run: Path, other: Path) -> None:
     for name in ("best.safetensors", "last.safetensors"):
         mine, theirs = load_file(run / name), load_file(other / name)
         assert mine.keys() == theirs.keys() and all(torch.equal(mine[key], theirs[key]) for key in mine)
-    logs = [training.read_log(folder / "log.csv") for folder in (run, other)]
+    logs = [read_log(folder / "log.csv") for folder in (run, other)]
     for a, b in zip(*logs, strict=True):
         assert {**a, "seconds": 0} == pytest.approx({**b, "seconds": 0}, nan_ok=True, rel=0, abs=0)
     assert (run / "output.txt").read_text() == (other / "output.txt").read_text()

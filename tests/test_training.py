@@ -13,8 +13,11 @@ from dmri_helpers import data, methods, metrics, networks, profiles, training
 from dmri_helpers.fourier import fft2c
 from dmri_helpers.operators import ForwardModel
 from dmri_helpers.profiles import TINY, DualUNetConfig, TrainConfig, UnrolledConfig
+from dmri_helpers.results import records
 from dmri_helpers.results.memory import peak_memory
 from dmri_helpers.results.records import commit
+from dmri_helpers.runs import Run, read_log, trained
+from dmri_helpers.runs.trained import _is_run_of
 
 SHAPE = (6, 32, 24)
 NETWORK = UnrolledConfig(cascades=2, features=4)
@@ -42,7 +45,7 @@ def weights(model):
 
 
 def test_a_run_says_all_and_comes_back(cines, tmp_path):
-    model, log, folder = methods.trained("run", NETWORK, CONFIG, *sets(cines), tmp_path)
+    model, log, folder = trained("run", NETWORK, CONFIG, *sets(cines), tmp_path)
     assert [row["epoch"] for row in log] == [0, 1, 2, 3]
     assert (
         log[-1]["train_loss"] < log[1]["train_loss"] * 1.5 and log[-1]["learning_rate"] < CONFIG.learning_rate
@@ -50,24 +53,24 @@ def test_a_run_says_all_and_comes_back(cines, tmp_path):
     config = json.loads((folder / "config.json").read_text())
     assert config["training"]["seed"] == 0 and config["network"]["name"] == "unrolled" and config["machine"]
     assert (folder / "output.txt").read_text().count("Epoch ") == 4
-    for read, row in zip(training.read_log(folder / "log.csv")[1:], log[1:], strict=True):
+    for read, row in zip(read_log(folder / "log.csv")[1:], log[1:], strict=True):
         assert read == pytest.approx(row)
     assert not list(folder.glob(".*")), "half-written files"
-    again, same_log, same_folder = methods.trained("run", NETWORK, CONFIG, *sets(cines), tmp_path)
+    again, same_log, same_folder = trained("run", NETWORK, CONFIG, *sets(cines), tmp_path)
     assert same_folder == folder and torch.equal(weights(again), weights(model))
     for path in (folder, folder / "best.safetensors"):
         assert torch.equal(weights(methods.load(path)), weights(model))
 
 
 def test_another_configuration_is_another_run(cines, tmp_path):
-    _, _, folder = methods.trained("run", NETWORK, replace(CONFIG, epochs=1), *sets(cines), tmp_path)
-    _, _, other = methods.trained("run", NETWORK, replace(CONFIG, epochs=1, seed=1), *sets(cines), tmp_path)
+    _, _, folder = trained("run", NETWORK, replace(CONFIG, epochs=1), *sets(cines), tmp_path)
+    _, _, other = trained("run", NETWORK, replace(CONFIG, epochs=1, seed=1), *sets(cines), tmp_path)
     assert folder != other
 
 
 def test_same_seed_same_weights_and_resume_is_exact(cines, tmp_path, monkeypatch):
     whole = methods.build(NETWORK, 0)
-    training.fit(whole, *sets(cines), CONFIG, tmp_path / "whole")
+    training.fit(whole, *sets(cines), CONFIG, Run(tmp_path / "whole"))
     broken, (train, validation) = methods.build(NETWORK, 0), sets(cines)
     draw = train.set_epoch
 
@@ -78,9 +81,9 @@ def test_same_seed_same_weights_and_resume_is_exact(cines, tmp_path, monkeypatch
 
     monkeypatch.setattr(train, "set_epoch", killed)
     with pytest.raises(KeyboardInterrupt):
-        training.fit(broken, train, validation, CONFIG, tmp_path / "broken")
+        training.fit(broken, train, validation, CONFIG, Run(tmp_path / "broken"))
     resumed = methods.build(NETWORK, 5)
-    log = training.fit(resumed, *sets(cines), CONFIG, tmp_path / "broken", resume=True)
+    log = training.fit(resumed, *sets(cines), CONFIG, Run(tmp_path / "broken", resume=True))
     assert len(log) == 4 and torch.equal(weights(resumed), weights(whole))
     for name in ("best", "last"):
         files = [tmp_path / run / f"{name}.safetensors" for run in ("whole", "broken")]
@@ -88,14 +91,14 @@ def test_same_seed_same_weights_and_resume_is_exact(cines, tmp_path, monkeypatch
 
 
 def test_a_run_is_never_overwritten_or_mixed(cines, tmp_path):
-    training.fit(methods.build(NETWORK), *sets(cines), replace(CONFIG, epochs=1), tmp_path)
+    training.fit(methods.build(NETWORK), *sets(cines), replace(CONFIG, epochs=1), Run(tmp_path))
     with pytest.raises(FileExistsError, match="resume"):
-        training.fit(methods.build(NETWORK), *sets(cines), CONFIG, tmp_path)
+        training.fit(methods.build(NETWORK), *sets(cines), CONFIG, Run(tmp_path))
     with pytest.raises(ValueError, match="another training configuration"):
-        training.fit(methods.build(NETWORK), *sets(cines), CONFIG, tmp_path, resume=True)
+        training.fit(methods.build(NETWORK), *sets(cines), CONFIG, Run(tmp_path, resume=True))
     (tmp_path / "checkpoint.pt").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="checkpoint.pt.*no readable checkpoint"):
-        training.fit(methods.build(NETWORK), *sets(cines), CONFIG, tmp_path, resume=True)
+        training.fit(methods.build(NETWORK), *sets(cines), CONFIG, Run(tmp_path, resume=True))
 
 
 @pytest.fixture
@@ -113,22 +116,22 @@ def before_the_options():
 
 
 def test_a_run_of_before_an_option_is_found_and_goes_on(cines, tmp_path, before_the_options):
-    model, _, folder = methods.trained("run", NETWORK, CONFIG, *sets(cines), tmp_path)
+    model, _, folder = trained("run", NETWORK, CONFIG, *sets(cines), tmp_path)
     old = folder.rename(tmp_path / "run-01234567")  # whatever its name was made of
     config = before_the_options(old / "config.json")
     before = (old / "checkpoint.pt").stat().st_mtime_ns
-    found, log, same = methods.trained("run", NETWORK, CONFIG, *sets(cines), tmp_path)
+    found, log, same = trained("run", NETWORK, CONFIG, *sets(cines), tmp_path)
     assert same == old and len(log) == 4 and torch.equal(weights(found), weights(model))
     assert (old / "checkpoint.pt").stat().st_mtime_ns == before, "trained again"
     for other in (replace(CONFIG, ema=0.5), replace(CONFIG, epochs=4)):
-        assert not methods._is_run_of(old, NETWORK, other, json.loads(config)["data"])
-    assert methods._is_run_of(old, NETWORK, CONFIG, json.loads(config)["data"])
+        assert not _is_run_of(old, NETWORK, other, json.loads(config)["data"])
+    assert _is_run_of(old, NETWORK, CONFIG, json.loads(config)["data"])
 
     state = torch.load(old / "checkpoint.pt", weights_only=True)
     torch.save(state | {"config": config}, old / "checkpoint.pt")
     description = {name: json.loads(config)[name] for name in ("network", "data")}
     resumed = methods.build(NETWORK, 5)
-    training.fit(resumed, *sets(cines), CONFIG, old, description=description, resume=True)
+    training.fit(resumed, *sets(cines), CONFIG, Run(old, description, resume=True))
     assert torch.equal(weights(resumed), weights(model))
 
 
@@ -137,8 +140,8 @@ def test_shipped_runs_are_found_by_what_was_trained(name):
     """Whatever options training has by now: a configuration of before means their defaults."""
     run = json.loads((methods.WEIGHTS / name / "config.json").read_text())
     network, config = methods.network_config(run["network"]), TrainConfig(**run["training"])
-    assert methods._is_run_of(methods.WEIGHTS / name, network, config, run["data"])
-    assert not methods._is_run_of(methods.WEIGHTS / name, network, replace(config, clip=1), run["data"])
+    assert _is_run_of(methods.WEIGHTS / name, network, config, run["data"])
+    assert not _is_run_of(methods.WEIGHTS / name, network, replace(config, clip=1), run["data"])
     if name != "unrolled":  # trained since there are these options
         assert (config.ema, config.clip, config.noise, config.augment) == (0, 0, 0, False)
 
@@ -146,7 +149,7 @@ def test_shipped_runs_are_found_by_what_was_trained(name):
 def test_average_is_validated_and_kept(cines, tmp_path):
     config = replace(CONFIG, ema=0.8, schedule="constant")
     model, (train, validation) = methods.build(NETWORK), sets(cines)
-    log = training.fit(model, train, validation, config, tmp_path)
+    log = training.fit(model, train, validation, config, Run(tmp_path))
 
     twin, average = methods.build(NETWORK), None
     optimizer = torch.optim.AdamW(
@@ -244,11 +247,13 @@ def test_slices_are_the_whole_run(cines, tmp_path):
     """Stopped after every epoch by the clock, and each time gone on: nothing but the seconds differ."""
     config = replace(CONFIG, ema=0.9)
     whole, log = methods.build(NETWORK), []
-    training.fit(whole, *sets(cines), config, tmp_path / "whole")
+    training.fit(whole, *sets(cines), config, Run(tmp_path / "whole"))
     for seed in (0, 5, 6):
         assert len(log) == {0: 0, 5: 2, 6: 3}[seed]
         sliced = methods.build(NETWORK, seed)
-        log = training.fit(sliced, *sets(cines), config, tmp_path / "sliced", resume=True, max_minutes=1e-9)
+        log = training.fit(
+            sliced, *sets(cines), config, Run(tmp_path / "sliced", resume=True), max_minutes=1e-9
+        )
     assert len(log) == 4 and torch.equal(weights(sliced), weights(whole))
     log = training.fit(methods.build(NETWORK), *sets(cines), config, max_minutes=60)
     assert log[-1]["epoch"] == 3
@@ -263,7 +268,7 @@ def test_the_commit_is_that_of_the_checkout(tmp_path, monkeypatch):
         return done.stdout.strip()
 
     file = tmp_path / "training.py"
-    monkeypatch.setattr(training, "__file__", str(file))
+    monkeypatch.setattr(records, "__file__", str(file))
     assert commit() == {}  # no file, no checkout
     git("init", "--quiet")
     file.write_text("1")

@@ -1,0 +1,112 @@
+"""A run on disk: start it, save it, resume it, read its log."""
+
+import csv
+import io
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+
+from ..profiles import TrainConfig
+from ..results.files import jsonable, write_text
+from ..results.records import commit, machine
+from ..training import State, copy_of_weights
+
+
+def read_log(path: Path) -> list[dict]:
+    """Read ``log.csv`` back: the rows that `fit` returned."""
+    with Path(path).open(newline="", encoding="utf-8") as file:
+        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    return [row | {"epoch": int(row["epoch"])} for row in rows]
+
+
+class Run:
+    """The folder of one training run.
+
+    It holds ``config.json`` (network, training with its seed, data, machine, versions, date, commit), ``log.csv``,
+    ``output.txt``, ``best.safetensors`` and ``last.safetensors`` (with the configuration inside), and
+    ``checkpoint.pt``, from which a run that was interrupted goes on.
+
+    Parameters
+    ----------
+    path
+        the folder, made where missing
+    description
+        of network and data, written beside the training configuration
+    resume
+        go on from the checkpoint where there is one
+
+    Raises
+    ------
+    FileExistsError
+        on `begin`, if the folder holds a run and ``resume`` is False
+    ValueError
+        on `begin`, if the run to resume had another configuration or no readable checkpoint
+    """
+
+    def __init__(self, path: Path, description: dict | None = None, resume: bool = False):
+        self.path, self.resume = Path(path), resume
+        self.description = description or {}
+
+    def begin(self, state: State, config: TrainConfig, team) -> None:
+        """Restore the state of an interrupted run, then write what is run, as the main process of a team."""
+        self.config = {**self.description, "training": asdict(config)}
+        checkpoint = self.path / "checkpoint.pt"
+        if self.resume and checkpoint.exists():
+            state.load_state_dict(self._checkpoint(checkpoint))
+        elif not self.resume and (self.path / "log.csv").exists():
+            raise FileExistsError(f"{self.path} holds a run already: resume it, or choose another folder")
+        if not team.is_main_process:
+            return
+        self.path.mkdir(parents=True, exist_ok=True)
+        for name in ("config.json", "best", "last", "log.csv", "output.txt", "checkpoint", "curves.png"):
+            for half in self.path.glob(f".{name}.*"):  # left by a process that was killed
+                half.unlink(missing_ok=True)
+        text = json.dumps(
+            jsonable({**self.config, "processes": team.num_processes, **machine(), **commit()}), indent=1
+        )
+        write_text(self.path / "config.json", text + "\n")
+
+    def save(self, state: State) -> None:
+        """Write everything of the run, each file whole or not at all; the checkpoint last, since it is what counts."""
+        config = json.dumps(jsonable(self.config))
+        for name, weights in (("best", state.best), ("last", copy_of_weights(state.kept))):
+            beside = self.path / f".{name}.{os.getpid()}"
+            beside.write_bytes(save(weights, {"config": config}))
+            os.replace(beside, self.path / f"{name}.safetensors")
+        text = io.StringIO()
+        columns = ["epoch", "train_loss", "val_loss", "val_psnr", "learning_rate", "seconds"]
+        writer = csv.DictWriter(text, columns)
+        writer.writeheader()
+        writer.writerows(state.log)
+        write_text(self.path / "log.csv", text.getvalue())
+        epochs = self.config["training"]["epochs"]
+        lines = (
+            f"Epoch {row['epoch']}/{epochs}, Train Loss: {row['train_loss']:.6g}, "
+            f"Validation Loss: {row['val_loss']:.6g}, Validation PSNR: {row['val_psnr']:.3f} dB\n"
+            for row in state.log
+        )
+        write_text(self.path / "output.txt", "".join(lines))
+        beside = self.path / f".checkpoint.{os.getpid()}"
+        torch.save(state.state_dict() | {"config": config}, beside)
+        os.replace(beside, self.path / "checkpoint.pt")
+
+    def _checkpoint(self, path: Path) -> dict:
+        """The state in a checkpoint, if it is one of this very configuration."""
+        try:
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+            before, now = json.loads(saved["config"]), jsonable(self.config)
+            before["training"] = (
+                jsonable(asdict(TrainConfig())) | before["training"]
+            )  # options of a later date
+        except Exception as error:
+            raise ValueError(f"{path}: found no readable checkpoint ({type(error).__name__})") from None
+        if before != now:
+            changed = [name for name in now if before.get(name) != now[name]]
+            raise ValueError(
+                f"{path}: found a run with another {' and '.join(changed)} configuration; nothing resumed"
+            )
+        return saved

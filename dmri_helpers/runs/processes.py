@@ -1,0 +1,41 @@
+"""Who trains: one process, or several that ``torchrun`` started."""
+
+import os
+
+import torch
+
+from ..training import Alone
+
+
+def processes(device: str | torch.device = "cpu"):
+    """Who trains: this process alone or, started by ``torchrun``, several, each with an accelerator of its own.
+
+    Parameters
+    ----------
+    device
+        ``cpu``, or a kind of accelerator of which every process gets one
+
+    Returns
+    -------
+        an `accelerate.Accelerator`, or what `fit` asks of one: ``device``, ``is_main_process`` and so on
+
+    Raises
+    ------
+    ValueError
+        if there are several processes, and no package accelerate or too few GPUs
+    """
+    if int(os.environ.get("WORLD_SIZE") or 1) == 1:
+        return Alone(device)
+    try:
+        from accelerate import Accelerator
+    except ModuleNotFoundError:
+        raise ValueError(
+            "torchrun started several processes: found no package accelerate; expected an installation with [cluster]"
+        ) from None
+    on_cpu, here = torch.device(device).type == "cpu", int(os.environ.get("LOCAL_WORLD_SIZE") or 1)
+    if not on_cpu and here > torch.cuda.device_count():
+        raise ValueError(
+            f"torchrun started {here} processes on a machine with {torch.cuda.device_count()} GPUs; "
+            "expected at most one for each"
+        )
+    return Accelerator(cpu=on_cpu, mixed_precision="no")
