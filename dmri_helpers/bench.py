@@ -20,7 +20,8 @@ import torch
 from torch.nn import functional
 from tqdm import tqdm
 
-from . import data, methods, metrics, networks, phantom, training, widgets
+from . import data, methods, metrics, networks, training, widgets
+from .data.phantom import phantom
 from .operators import ForwardModel
 from .profiles import DEMO, TrainConfig, UnrolledConfig
 from .results.memory import peak_memory

@@ -467,7 +467,7 @@ class Fetch:
     """only so many cines of each view, from the middle of the stack"""
 
     def __call__(self) -> None:
-        from . import fetch
+        from .data import fetch
 
         if self.name is None:
             print(fetch.table())
@@ -509,7 +509,8 @@ class Fingerprint:
     def __call__(self) -> None:
         _check_output(self.json, self.force)
         _check_output(self.png, self.force)
-        from . import fingerprint, phantom, plotting
+        from . import fingerprint, plotting
+        from .data.phantom import phantom
         from .results.files import write_text
         from .results.records import machine
 
@@ -576,7 +577,8 @@ class Sweep:
     def __call__(self) -> None:
         _check_output(self.json, self.force)
         _check_output(self.png, self.force)
-        from . import phantom, plotting, sweep
+        from . import plotting, sweep
+        from .data.phantom import phantom
         from .results.files import write_text
         from .results.records import machine
 
@@ -649,9 +651,9 @@ class Import:
 
     def __call__(self) -> None:
         _check_output(self.out, self.force)
-        from . import importers
+        from .data.formats import reading
 
-        raw = importers.read(
+        raw = reading.read(
             self.source,
             key=self.key,
             axes=self.axes,
@@ -696,11 +698,11 @@ class ImportACDC:
         _check_output(self.out, self.force)
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed}: expected at least 0")
-        from . import importers
+        from .data.formats.nifti import acdc
 
         shuffled = {"n": SEED_CINES, "shuffle": self.seed} if self.seed_recipe else {}
         scaling = {"frames": self.frames, "size": self.size, "per_frame": not self.per_cine}
-        _write_imported(importers.acdc(self.source, **scaling, **shuffled), self.out)
+        _write_imported(acdc(self.source, **scaling, **shuffled), self.out)
 
 
 @dataclass(frozen=True)

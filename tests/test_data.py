@@ -20,7 +20,11 @@ from hypothesis import given, settings
 from torch.utils.data import DataLoader
 
 from dmri_helpers import data
-from dmri_helpers.data import Cines, DataError, UndersampledCines, open_cine, split
+from dmri_helpers.data import Cines, UndersampledCines, open_cine, split
+from dmri_helpers.data import cines as cines_module
+from dmri_helpers.data.cines import DataError, _complex_normal, _generator
+from dmri_helpers.data.phantom import cache as making
+from dmri_helpers.data.phantom.cache import _AHEAD, _generate_all, _phantom_jobs
 from dmri_helpers.fourier import fft2c, ifft2c
 from dmri_helpers.sampling import ky_t_mask
 
@@ -44,7 +48,7 @@ def test_phantom_is_generated_once_and_never_depends_on_n(cache, monkeypatch):
     assert cines.shape == (3, 4, 32, 24) and cines.source == "phantom" and cines.groups.tolist() == [0, 1, 2]
     assert torch.equal(open_cine(n=2, shape=(4, 32, 24)).tensor(), cines.tensor()[:2])
     assert not torch.equal(open_cine(n=3, shape=(4, 32, 24), seed=1)[0], cines[0])
-    monkeypatch.setattr(data.phantom, "cine_phantom", None)
+    monkeypatch.setattr(making.phantom, "cine_phantom", None)
     assert torch.equal(open_cine(n=3, shape=(4, 32, 24)).tensor(), cines.tensor())
 
 
@@ -62,7 +66,7 @@ def test_a_larger_cache_serves_if_it_is_whole(cache, monkeypatch):
     first = open_cine(n=4, shape=(3, 32, 32)).tensor()
     (file,) = cache.iterdir()
     with monkeypatch.context() as without:
-        without.setattr(data.phantom, "cine_phantom", None)
+        without.setattr(making.phantom, "cine_phantom", None)
         assert torch.equal(open_cine(n=3, shape=(3, 32, 32)).tensor(), first[:3])
         whole = file.read_bytes()
         file.write_bytes(whole.replace(first[3].numpy().tobytes(), first[2].numpy().tobytes()))
@@ -110,8 +114,8 @@ def _peak(do) -> int:
 @pytest.mark.parametrize("source", ["phantom", "file"])
 def test_memory_does_not_grow_with_the_data(cache, tmp_path, monkeypatch, source):
     """One cine is 64 KiB; opening and an epoch of training take a few of them, of the 400 there are."""
-    monkeypatch.setattr(data, "_PARALLEL_FROM", 9999)
-    monkeypatch.setattr(data.phantom, "cine_phantom", _quick_phantom)
+    monkeypatch.setattr(making, "_PARALLEL_FROM", 9999)
+    monkeypatch.setattr(making.phantom, "cine_phantom", _quick_phantom)
     shape, n, one = (4, 64, 64), 400, 4 * 64 * 64 * 4
     if source == "file":
         np.save(tmp_path / "big.npy", np.random.default_rng(0).random((n, *shape), dtype=np.float32))
@@ -131,23 +135,23 @@ def test_only_a_few_phantoms_are_made_ahead(tmp_path, monkeypatch):
         (tmp_path / str(seed)).touch()
         return _quick_phantom(seed, shape)
 
-    monkeypatch.setattr(data.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
-    monkeypatch.setattr(data.phantom, "cine_phantom", counted)
+    monkeypatch.setattr(making.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    monkeypatch.setattr(making.phantom, "cine_phantom", counted)
     if sys.platform != "linux":
         pytest.skip("processes that are not forked do not see the counter")
-    hearts = data._generate_all(data._phantom_jobs(range(200), (2, 32, 32), 0))
+    hearts = _generate_all(_phantom_jobs(range(200), (2, 32, 32), 0))
     next(hearts)
     time.sleep(0.3)
-    assert 2 <= len(list(tmp_path.iterdir())) <= 2 * data._AHEAD + 1
+    assert 2 <= len(list(tmp_path.iterdir())) <= 2 * _AHEAD + 1
     assert len(list(hearts)) == 199 and len(list(tmp_path.iterdir())) == 200
 
 
 def test_masks_do_not_depend_on_how_many_are_drawn_at_once(monkeypatch):
     whole = UndersampledCines(random_cines(), **SMALL, training=True)._masks
-    generator = data._generator(0, 0)
+    generator = _generator(0, 0)
     torch.randperm(7, generator=generator), torch.randint(1, (7,), generator=generator)
     assert torch.equal(whole, ky_t_mask((7, 4, 24, 20), *SMALL.values(), generator=generator))
-    monkeypatch.setattr(data, "_MASKS_AT_ONCE", 2)
+    monkeypatch.setattr(cines_module, "_MASKS_AT_ONCE", 2)
     assert torch.equal(UndersampledCines(random_cines(), **SMALL, training=True)._masks, whole)
 
 
@@ -167,12 +171,12 @@ def test_a_full_disk_leaves_nothing_half_written(cache, monkeypatch, full):
         raise OSError(28, "No space left on device")
 
     if full == "at the start":
-        monkeypatch.setattr(data.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+        monkeypatch.setattr(making.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     elif full == "half-way":
-        checksums = iter([data.zlib.crc32] * 2 + [no_space])
-        monkeypatch.setattr(data.zlib, "crc32", lambda cine: next(checksums)(cine))
+        checksums = iter([making.zlib.crc32] * 2 + [no_space])
+        monkeypatch.setattr(making.zlib, "crc32", lambda cine: next(checksums)(cine))
     else:
-        monkeypatch.setattr(data.os, "replace", no_space)
+        monkeypatch.setattr(making.os, "replace", no_space)
     cines = open_cine(n=3, shape=(2, 32, 32))
     np.testing.assert_array_equal(cines.tensor(), expected)
     assert cines.notes == ["kept in memory, not in the cache folder (No space left on device)"]
@@ -180,7 +184,7 @@ def test_a_full_disk_leaves_nothing_half_written(cache, monkeypatch, full):
 
 
 def test_an_interruption_leaves_nothing_half_written(cache, monkeypatch):
-    monkeypatch.setattr(data.zlib, "crc32", lambda _: exec("raise KeyboardInterrupt"))
+    monkeypatch.setattr(making.zlib, "crc32", lambda _: exec("raise KeyboardInterrupt"))
     with pytest.raises(KeyboardInterrupt):
         open_cine(n=3, shape=(2, 32, 32))
     assert list(cache.iterdir()) == []
@@ -200,11 +204,11 @@ def test_two_processes_fill_the_cache_at_once(cache, monkeypatch):
             printed.append(subprocess.check_output(command, text=True, timeout=60, env=_environment(cache)))
         return checksum(cine)
 
-    monkeypatch.setattr(data.zlib, "crc32", meanwhile)
+    monkeypatch.setattr(making.zlib, "crc32", meanwhile)
     cines = open_cine(n=3, shape=(2, 32, 32))
     assert printed == [f"{checksum(cines.tensor().numpy().tobytes())} []\n"] and cines.notes == []
     assert [path.suffix for path in cache.iterdir()] == [".npy"]
-    monkeypatch.setattr(data.phantom, "cine_phantom", None)
+    monkeypatch.setattr(making.phantom, "cine_phantom", None)
     assert torch.equal(open_cine(n=3, shape=(2, 32, 32)).tensor(), cines.tensor())
 
 
@@ -224,9 +228,9 @@ def test_the_truth_of_phantoms(cache, tmp_path):
 
 
 def test_phantoms_in_parallel_are_the_same(monkeypatch):
-    monkeypatch.setattr(data.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    monkeypatch.setattr(making.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
     parallel = data.phantom_arrays(8, (3, 32, 32))
-    monkeypatch.setattr(data, "_PARALLEL_FROM", 99)
+    monkeypatch.setattr(making, "_PARALLEL_FROM", 99)
     serial = data.phantom_arrays(8, (3, 32, 32))
     assert parallel.keys() == {"dataset", "labels", "lv_volume", "ejection_fraction", "group", "groups"}
     assert set(parallel["group"]) <= set(data.phantom.GROUPS)
@@ -238,8 +242,8 @@ def test_phantoms_without_processes(monkeypatch):
     def no_processes(*_):
         raise OSError("no semaphores here")
 
-    monkeypatch.setattr(data, "ProcessPoolExecutor", no_processes)
-    monkeypatch.setattr(data.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    monkeypatch.setattr(making, "ProcessPoolExecutor", no_processes)
+    monkeypatch.setattr(making.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
     assert len(data.phantom_arrays(8, (2, 32, 32))["dataset"]) == 8
 
 
@@ -608,7 +612,7 @@ def test_noise_is_white_on_measured_lines_and_the_target_is_clean():
         assert noise.real.std() == pytest.approx(noise.imag.std().item(), rel=0.15)
     torch.testing.assert_close(torch.tensor(levels), noisy._noise.float(), rtol=0.1, atol=1e-3)
     assert 0 < min(levels) < 0.03 and 0.17 < max(levels) < 0.21
-    numbers = data._complex_normal(torch.tensor([1, 2, 3]), (3, 50_000))
+    numbers = _complex_normal(torch.tensor([1, 2, 3]), (3, 50_000))
     correlations = torch.corrcoef(torch.cat([numbers.real, numbers.imag, numbers.real.roll(1, 1)]))
     assert (correlations - torch.eye(9)).abs().max() < 0.02
     kurtosis = numbers.real.pow(4).mean() / numbers.real.square().mean() ** 2

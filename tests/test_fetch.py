@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 from pooch import core
 
-from dmri_helpers import cli, fetch
+from dmri_helpers import cli
+from dmri_helpers.data import fetch
 
 SAMPLES = Path(__file__).resolve().parents[2] / "shared" / "data" / "import_samples"
 VIEWS = {"short-axis": "S5", "long-axis": "S6"}

@@ -10,8 +10,9 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity
 
-from dmri_helpers import cli, phantom, plotting
+from dmri_helpers import cli, plotting
 from dmri_helpers.data import Cines, open_cine
+from dmri_helpers.data.phantom import phantom
 from dmri_helpers.fingerprint import PUBLISHED, REAL_SHAPE, ROWS, _seed_mask, compare, fingerprint, real
 from dmri_helpers.report import ROOT
 

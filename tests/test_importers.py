@@ -20,8 +20,11 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from scipy.io import savemat
 
-from dmri_helpers import cli, importers
-from dmri_helpers.data import DataError, open_cine, split
+from dmri_helpers import cli
+from dmri_helpers.data import open_cine, split
+from dmri_helpers.data.cines import DataError
+from dmri_helpers.data.formats import reading
+from dmri_helpers.data.formats.raw import Raw, one_size
 
 SAMPLES = Path(__file__).resolve().parents[2] / "shared" / "data" / "import_samples"
 
@@ -51,7 +54,7 @@ def unit(array: np.ndarray) -> np.ndarray:
 def wrong(source, **options) -> str:
     """The one line with which a source is refused."""
     with pytest.raises(DataError) as caught:
-        importers.read(Path(source), **options)
+        reading.read(Path(source), **options)
     message = str(caught.value)
     assert "\n" not in message and ": found " in message and "; expected " in message
     return message
@@ -100,8 +103,8 @@ def test_numpy_arrays_by_key_and_axes(capsys):
 
 @given(have=st.integers(1, 9), size=st.integers(1, 9), y=st.integers(1, 9))
 def test_crop_and_pad_keep_the_middle(have, size, y):
-    raw = importers.Raw(Path("a"), cine(2, 3, y, have) + 1)
-    fitted = importers.one_size(raw, size=size).cines
+    raw = Raw(Path("a"), cine(2, 3, y, have) + 1)
+    fitted = one_size(raw, size=size).cines
     assert fitted.shape == (2, 3, size, size)
     middle = raw.cines[..., y // 2, have // 2]
     np.testing.assert_array_equal(fitted[..., size // 2, size // 2], middle)
@@ -127,7 +130,7 @@ def test_frames_size_and_scaling_are_said(capsys):
 def test_flat_frames_stay_flat_when_scaled():
     array = cine(1, 3, 4, 4).astype(float)
     array[0, 1] = 7
-    scaled = importers.one_size(importers.Raw(Path("a"), array), per_frame=True).cines
+    scaled = one_size(Raw(Path("a"), array), per_frame=True).cines
     assert (scaled[0, 1] == 0).all() and scaled[0, 0].max() == 1
 
 
@@ -148,7 +151,7 @@ def test_nifti_axes(name):
     assert cines.shape == (3, 5, 8, 6) and cines.groups.tolist() == [0, 0, 0] and cines.source == name
     np.testing.assert_allclose(cines.tensor(), unit(array.transpose(2, 3, 0, 1)), rtol=1e-6)
     assert "NIfTI array 8 x 6 x 3 x 5: axes taken as (y, x, n, t)" in cines.notes[0]
-    swapped = importers.read(Path(name), axes="xynt").cines
+    swapped = reading.read(Path(name), axes="xynt").cines
     np.testing.assert_array_equal(swapped, array.transpose(2, 3, 1, 0))
 
 
@@ -156,7 +159,7 @@ def test_nifti_slope_is_applied():
     image = nibabel.Nifti1Image(cine(8, 6, 3, 5), np.eye(4))
     image.header.set_slope_inter(2, 10)
     nibabel.save(image, "a.nii")
-    assert importers.read(Path("a.nii")).cines.max() == 2 * 719 + 10
+    assert reading.read(Path("a.nii")).cines.max() == 2 * 719 + 10
 
 
 def test_wrong_nifti(capsys):
@@ -355,7 +358,7 @@ def test_dicom_is_sorted_by_place_and_time_never_by_name(shuffle):
 def test_dicom_slices_from_position_or_location(tags):
     array = cine(3, 4, 8, 6)
     write_series("scan", array, **tags)
-    np.testing.assert_array_equal(importers.read(Path("scan")).cines, array)
+    np.testing.assert_array_equal(reading.read(Path("scan")).cines, array)
 
 
 @pytest.mark.parametrize("name", ["TemporalPositionIdentifier", "GE", "Philips"])
@@ -372,7 +375,7 @@ def test_dicom_times_other_than_trigger_times(name):
         else:
             setattr(image, name, i % 11 + 1)
         image.save_as(path)
-    raw = importers.read(Path("scan"))
+    raw = reading.read(Path("scan"))
     np.testing.assert_array_equal(raw.cines, array)
     assert ("TemporalPositionIdentifier" if "Temporal" in name else "cardiac phase number") in raw.notes[0]
 
@@ -380,7 +383,7 @@ def test_dicom_times_other_than_trigger_times(name):
 def test_dicom_slope_and_intercept():
     array = cine(1, 4, 8, 6)
     write_series("scan", array, RescaleSlope="0.5", RescaleIntercept="-3")
-    raw = importers.read(Path("scan"))
+    raw = reading.read(Path("scan"))
     np.testing.assert_allclose(raw.cines, array * 0.5 - 3)
     assert "rescale slope and intercept applied" in raw.notes
 
@@ -416,19 +419,19 @@ def test_multi_frame_dicom():
     array = cine(3, 5, 8, 6)
     order = random.Random(0).sample([(s, t) for s in range(3) for t in range(5)], 15)
     write(multi_frame(array, order), "a.dcm")
-    raw = importers.read(Path("a.dcm"))
+    raw = reading.read(Path("a.dcm"))
     slope, intercept = np.arange(1, 4)[:, None, None, None], np.arange(5)[:, None, None]
     np.testing.assert_allclose(raw.cines, array * slope + intercept)
     assert "1 DICOM file" in raw.notes[0] and "NominalCardiacTriggerDelayTime" in raw.notes[0]
     for s in range(3):  # one file for each slice
         write(multi_frame(array, [(s, t) for t in (4, 2, 0, 1, 3)]), f"scan/{9 - s}")
-    np.testing.assert_allclose(importers.read(Path("scan")).cines, array * slope + intercept)
+    np.testing.assert_allclose(reading.read(Path("scan")).cines, array * slope + intercept)
 
 
 def test_multi_frame_dicom_of_the_old_kind():
     array = cine(1, 5, 8, 6)
     write(header(NumberOfFrames=5, FrameTime=30), "a.dcm", array)
-    np.testing.assert_array_equal(importers.read(Path("a.dcm")).cines, array)
+    np.testing.assert_array_equal(reading.read(Path("a.dcm")).cines, array)
     write(header(NumberOfFrames=5, TriggerTime=30), "b.dcm", array)
     assert "b.dcm: found the same slice and TriggerTime (30) as in b.dcm" in wrong("b.dcm")
 
@@ -466,7 +469,7 @@ def test_series_are_read_together_where_they_agree(capsys):
     array = cine(3, 4, 8, 6)
     for number, uid, of in ((12, "1.2.1", array[2:]), (3, "1.2.2", array[:1]), (7, "1.2.3", array[1:2])):
         write_series("scan", of, shuffle=number, SeriesNumber=number, SeriesInstanceUID=uid)
-    np.testing.assert_array_equal(importers.read(Path("scan")).cines, array)
+    np.testing.assert_array_equal(reading.read(Path("scan")).cines, array)
     picked = imported("scan", "out.npz", "--series", 3, "--series", 12)["dataset"]
     np.testing.assert_allclose(picked, unit(array[[0, 2]]), rtol=1e-6)
     assert "the series 8" in refused(capsys, "import", "scan", "other.npz", "--series", "8")
@@ -574,7 +577,7 @@ def test_compression_that_pydicom_reads():
         image = pydicom.dcmread(path)
         image.compress(pydicom.uid.RLELossless, generate_instance_uid=False)
         image.save_as(path)
-    np.testing.assert_array_equal(importers.read(Path("scan")).cines, array)
+    np.testing.assert_array_equal(reading.read(Path("scan")).cines, array)
 
 
 def test_real_dicom(folder, capsys):
@@ -642,11 +645,11 @@ WRITERS = {"a.mat": write_matlab5, "b.mat": write_matlab73}
 def test_matlab(name):
     array = cine(8, 6, 5, dtype=float)  # y, x, t, as a MATLAB program has it
     WRITERS[name](name, scale=np.ones((1, 1)), images=array, mask=array > 3)
-    raw = importers.read(Path(name))
+    raw = reading.read(Path(name))
     np.testing.assert_array_equal(raw.cines, array[None])
     (note,) = raw.notes
     assert "array 'images', 8 x 6 x 5: axes taken as (t, y, x); if the last is time" in note
-    raw = importers.read(Path(name), key="images", axes="yxt")
+    raw = reading.read(Path(name), key="images", axes="yxt")
     np.testing.assert_array_equal(raw.cines[0], array.transpose(2, 0, 1))
     assert raw.notes == ["array 'images', 8 x 6 x 5: axes taken as (y, x, t)"]
     np.testing.assert_allclose(open_cine(name).tensor(), unit(array)[None], rtol=1e-6)
@@ -656,7 +659,7 @@ def test_matlab(name):
 def test_matlab_complex(name):
     array = (cine(2, 5, 8, 6) * np.exp(0.001j * cine(2, 5, 8, 6))).astype(np.complex64)
     WRITERS[name](name, images=array)
-    raw = importers.read(Path(name))
+    raw = reading.read(Path(name))
     assert raw.cines.dtype == np.complex64
     np.testing.assert_array_equal(raw.cines, array)
     assert imported(name, "out.npz")["dataset"].dtype == np.complex64
@@ -694,14 +697,14 @@ def test_hdf5(capsys):
         file["names"] = ["a", "b"]
     listed = "'recon/images' (2 x 3 x 8 x 6 int16)"
     assert listed in wrong("a.h5") and "--key" in wrong("a.h5")
-    np.testing.assert_array_equal(importers.read(Path("a.h5"), key="/recon/images").cines, array)
-    complex_raw = importers.read(Path("a.h5"), key="recon/complex")
+    np.testing.assert_array_equal(reading.read(Path("a.h5"), key="/recon/images").cines, array)
+    complex_raw = reading.read(Path("a.h5"), key="recon/complex")
     np.testing.assert_array_equal(complex_raw.cines, (array * 1j)[:1])
     assert "an array of numbers" in wrong("a.h5", key="names")
     assert "expected the key 'recon'" in wrong("a.h5", key="recon")
     with h5py.File("a.h5", "w") as file:
         file["images"] = array.transpose(2, 3, 0, 1)
-    np.testing.assert_array_equal(importers.read(Path("a.h5"), axes="yxnt").cines, array)
+    np.testing.assert_array_equal(reading.read(Path("a.h5"), axes="yxnt").cines, array)
     with h5py.File("none.h5", "w"):
         pass
     assert "no keys" in wrong("none.h5")
@@ -791,11 +794,11 @@ def test_raw_data_with_fewer_lines_and_an_asymmetric_echo():
     for name, lines in kept.items():
         coils = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(lines, (-2, -1)), norm="ortho"), (-2, -1))
         expected = np.sqrt((np.abs(coils[..., 5:15]) ** 2).sum(0))
-        raw = importers.read(Path(name))
+        raw = reading.read(Path(name))
         np.testing.assert_allclose(raw.cines, unit(expected), atol=1e-5)
-    assert "5 of 12 lines lie beyond the header's limits: zero" in importers.read(Path("a.h5")).notes[1]
+    assert "5 of 12 lines lie beyond the header's limits: zero" in reading.read(Path("a.h5")).notes[1]
     write_raw("c.h5", kspace, header=xml(limits=None))
-    np.testing.assert_allclose(importers.read(Path("c.h5")).cines, unit(images), atol=1e-5)
+    np.testing.assert_allclose(reading.read(Path("c.h5")).cines, unit(images), atol=1e-5)
 
 
 def test_wrong_raw_data(capsys):
@@ -850,7 +853,7 @@ def test_permission_denied(folder, request):
     for scan in ("open", "closed"):
         write_series(scan, cine(1, 4, 8, 6))
     write_nifti("a.nii.gz", cine(8, 6, 3, 5))
-    importers.read(Path("open")), importers.read(Path("a.nii.gz"))  # nothing is left to be imported
+    reading.read(Path("open")), reading.read(Path("a.nii.gz"))  # nothing is left to be imported
     (inside,) = random.sample([path for path in Path("open").rglob("*") if path.is_file()], 1)
     for path in (inside, Path("closed"), Path("a.nii.gz")):
         path.chmod(0)
@@ -872,7 +875,7 @@ def test_notes_of_the_door_are_said_by_every_command(capsys):
 
 def test_packages_wait_until_a_door_is_opened():
     program = (
-        "import sys; import dmri_helpers.importers; "
+        "import sys; import dmri_helpers.data.formats.reading; "
         "print({'nibabel', 'pydicom', 'h5py', 'scipy', 'ismrmrd'} & set(sys.modules))"
     )
     root = str(Path(__file__).parents[1])

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from dmri_helpers import phantom
-from dmri_helpers.phantom import GROUPS, cine_phantom
+from dmri_helpers.data.phantom import GROUPS, cine_phantom
+from dmri_helpers.data.phantom.heart import Heart
+from dmri_helpers.data.phantom.scanner import crop_kspace, tissue_signals
+from dmri_helpers.data.phantom.shapes import coordinates, rendered_size
 
 SMALL = (12, 64, 64)
 
@@ -152,7 +154,7 @@ def test_groups_are_what_they_are_called(by_group):
 
 def test_an_infarcted_part_of_the_wall_does_not_move():
     def motion(group, seed):  # of the endocardium, by angle: end-systole against end-diastole
-        heart = phantom._Heart(np.random.default_rng(seed), 20, group)
+        heart = Heart(np.random.default_rng(seed), 20, group)
         systole = heart.contraction.argmax()
         return 1 - heart.contour[systole] / heart.contour[0]
 
@@ -165,17 +167,17 @@ def test_an_infarcted_part_of_the_wall_does_not_move():
 def test_rendering_finer_and_cropping_k_space_keeps_what_both_grids_can_show():
     for ny, nx in ((24, 30), (25, 31)):
         images = []
-        for rows, columns in ((phantom._rendered(ny), phantom._rendered(nx)), (ny, nx)):
-            y, x = phantom._grid(rows, 1), phantom._grid(columns, 1)
+        for rows, columns in ((rendered_size(ny), rendered_size(nx)), (ny, nx)):
+            y, x = coordinates(rows, 1), coordinates(columns, 1)
             wave = 2 + np.cos(2 * np.pi * 3 * y[:, None] + 1) * np.cos(2 * np.pi * 5 * x)
             images.append(wave[None])
         fine, coarse = images
-        reduced = np.fft.ifft2(phantom._cropped(np.fft.fft2(np.fft.ifftshift(fine, (1, 2))), ny, nx))
+        reduced = np.fft.ifft2(crop_kspace(np.fft.fft2(np.fft.ifftshift(fine, (1, 2))), ny, nx))
         np.testing.assert_allclose(np.fft.fftshift(reduced.real, (1, 2)), coarse, atol=1e-5)
 
 
 def test_tissues_have_the_contrast_of_balanced_ssfp():
-    signal = phantom._signals(np.random.default_rng(0))
+    signal = tissue_signals(np.random.default_rng(0))
     order = ["fluid", "fat", "blood", "liver", "muscle", "lung"]
     assert [name for name in sorted(signal, key=signal.get, reverse=True) if name in order] == order
 

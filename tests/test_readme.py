@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dmri_helpers import cli, methods, phantom, report
+from dmri_helpers import cli, methods, report
+from dmri_helpers.data.phantom import phantom
 
 README = (report.ROOT / "README.md").read_text(encoding="utf-8")
 

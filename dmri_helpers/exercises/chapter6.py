@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import torch
 
-from .. import classical, fourier, methods, metrics, operators, phantom, profiles, sampling
+from .. import classical, fourier, methods, metrics, operators, profiles, sampling
+from ..data.phantom import phantom
 from .verdict import check, demand, demand_number, demand_tensor
 
 MARGIN = 1.0  # dB to beat k-t total variation by

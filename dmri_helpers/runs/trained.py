@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from .. import phantom
+from ..data.phantom import phantom
 from ..methods import WEIGHTS, NetworkConfig, build, describe_network, load, load_pretrained, network_config
 from ..profiles import TrainConfig
 from ..training import fit

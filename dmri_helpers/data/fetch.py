@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from .results.files import cache_folder
+from ..results.files import cache_folder
 
 REGISTRY = Path(__file__).parent / "registry"
 RETRIES = 2  # of a file, from a server that has answered before

@@ -1,0 +1,163 @@
+"""Arrays in files: .npy, .npz, MATLAB and HDF5."""
+
+from pathlib import Path
+
+import numpy as np
+
+from .ismrmrd import holds_acquisitions, ismrmrd
+from .raw import Raw, axes_note, choose_key, error, list_text, put_in_order, reading_file, size_text
+
+
+def npy(path: Path, axes: str | None = None) -> Raw:
+    """Read a ``.npy``, which stays on disk (memory-mapped); pickled objects are never loaded.
+
+    Parameters
+    ----------
+    path
+        the file
+    axes
+        see `read`
+
+    Returns
+    -------
+        cines of shape ``(n, t, y, x)``
+
+    Raises
+    ------
+    DataError
+        if the file is damaged or holds no numbers of 3 or 4 dimensions
+    """
+    with reading_file(path):
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    return Raw(path, put_in_order(path, array, axes))
+
+
+def npz(path: Path, key: str = "dataset", axes: str | None = None) -> Raw:
+    """Read an array of a ``.npz``; pickled objects are never loaded.
+
+    Parameters
+    ----------
+    path
+        the file; its key ``groups`` or ``patient`` may say which cines belong together
+    key
+        of the array
+    axes
+        see `read`
+
+    Returns
+    -------
+        cines of shape ``(n, t, y, x)``, groups as the file has them
+
+    Raises
+    ------
+    DataError
+        if the file is damaged, lacks the key or holds no numbers of 3 or 4 dimensions there
+    """
+    with reading_file(path), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        if key not in archive.files:
+            raise error(path, list_text(map(repr, archive.files), "keys"), f"the key {key!r}")
+        known = next((name for name in ("groups", "patient") if name in archive.files), None)
+        groups = None if known is None else np.asarray(archive[known])
+        return Raw(path, put_in_order(path, np.asarray(archive[key]), axes), groups)
+
+
+def matlab(path: Path, key: str | None = None, axes: str | None = None) -> Raw:
+    """Read an array of a MATLAB file up to version 7; `hdf5` reads version 7.3.
+
+    Parameters
+    ----------
+    path
+        ``.mat``
+    key
+        name of the variable; may be left out where only one is an array of 3 or 4 dimensions
+    axes
+        see `read`; in the order of MATLAB's ``size``
+
+    Returns
+    -------
+        cines of shape ``(n, t, y, x)``
+
+    Raises
+    ------
+    DataError
+        if the file is damaged or there is no such array
+    """
+    from scipy import io
+
+    with reading_file(path):
+        held = {name: (shape, kind) for name, shape, kind in io.whosmat(path)}
+        kinds = ("double", "single", "int", "uint")
+        fits = [
+            name for name, (shape, kind) in held.items() if len(shape) in (3, 4) and kind.startswith(kinds)
+        ]
+        listed = [f"{name!r} ({size_text(shape)} {kind})" for name, (shape, kind) in held.items()]
+        key = choose_key(path, key, list(held), fits, listed)
+        if not held[key][1].startswith(kinds):
+            raise error(path, f"a {held[key][1]} under the key {key!r}", "an array of numbers")
+        array = io.loadmat(path, variable_names=[key])[key]
+    return Raw(path, put_in_order(path, array, axes), notes=[axes_note(key, array, axes)])
+
+
+def hdf5(path: Path, key: str | None = None, axes: str | None = None) -> Raw:
+    """Read an array of an HDF5 file, among them MATLAB's version 7.3, or ISMRMRD raw data.
+
+    Arrays that MATLAB wrote (they carry an attribute ``MATLAB_class``) lie in the file with their axes
+    reversed; they are turned back, so that axes count as MATLAB's ``size`` does. Complex numbers may be pairs
+    named ``real`` and ``imag``, or ``r`` and ``i``.
+
+    Parameters
+    ----------
+    path
+        the file
+    key
+        path of the array in the file; may be left out where only one has 3 or 4 dimensions
+    axes
+        see `read`
+
+    Returns
+    -------
+        cines of shape ``(n, t, y, x)``
+
+    Raises
+    ------
+    DataError
+        if the file is damaged or there is no such array
+    """
+    import h5py
+
+    with reading_file(path), h5py.File(path, "r") as file:
+        raw_data = [name for name, group in file.items() if holds_acquisitions(group)]
+        if raw_data and axes is not None:
+            raise error(path, "ISMRMRD raw data, in which --axes means nothing", "no --axes")
+        if raw_data:
+            return ismrmrd(path, choose_key(path, key, raw_data, raw_data, map(repr, raw_data)))
+        names: list[str] = []
+        file.visit(names.append)
+        held = {name: file[name] for name in names if not name.startswith("#")}  # where MATLAB keeps cells
+        held = {name: item for name, item in held.items() if isinstance(item, h5py.Dataset)}
+        fits = [name for name, item in held.items() if item.ndim in (3, 4) and _is_numeric(item)]
+        reverse = {name: -1 if "MATLAB_class" in item.attrs else 1 for name, item in held.items()}
+        listed = [
+            f"{name!r} ({size_text(item.shape[:: reverse[name]])} {kind_text(item)})"
+            for name, item in held.items()
+        ]
+        key = choose_key(path, key, list(held), fits, listed)
+        if not _is_numeric(held[key]):
+            raise error(path, f"{kind_text(held[key])} under the key {key!r}", "an array of numbers")
+        array = held[key][()]
+        if array.dtype.names:
+            array = array[array.dtype.names[0]] + np.complex64(1j) * array[array.dtype.names[1]]
+        array = array.T if reverse[key] < 0 else array
+    return Raw(path, put_in_order(path, array, axes), notes=[axes_note(key, array, axes)])
+
+
+def _is_numeric(item) -> bool:
+    if item.dtype.names:
+        return item.dtype.names in (("real", "imag"), ("r", "i"))
+    return item.dtype.kind in "fciu" and kind_text(item) not in ("char", "logical", "cell")
+
+
+def kind_text(item) -> str:
+    """The type of an HDF5 array, in MATLAB's words where MATLAB wrote it."""
+    kind = item.attrs.get("MATLAB_class", str(item.dtype))
+    return kind.decode() if isinstance(kind, bytes) else str(kind)

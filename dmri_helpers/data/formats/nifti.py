@@ -1,0 +1,160 @@
+"""NIfTI files, and ACDC's folder of patients."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from .raw import (
+    Raw,
+    check_at_least_one,
+    count_text,
+    error,
+    files_in,
+    fitted_cine,
+    fitting,
+    put_in_order,
+    reading_file,
+    size_text,
+)
+
+
+def nifti(path: Path, axes: str = "yxnt") -> Raw:
+    """Read the slices of a 4-D NIfTI file, one cine each, all of one patient.
+
+    The array is taken as it is stored, the affine is not applied: axis 0 becomes ``y``, axis 1 ``x``, axis 2
+    counts slices and axis 3 frames. So the seed's cines were made from ACDC, whose hearts lie on their side.
+
+    Parameters
+    ----------
+    path
+        ``.nii`` or ``.nii.gz``
+    axes
+        see `read`; ``xynt`` lays the phase-encode direction along axis 1
+
+    Returns
+    -------
+        cines of shape ``(slice, t, y, x)``
+
+    Raises
+    ------
+    DataError
+        if the file is damaged, truncated or not 4-D
+    """
+    array = _nifti_array(path, len(axes))
+    cines = put_in_order(path, array, axes)
+    notes = [f"NIfTI array {size_text(array.shape)}: axes taken as ({', '.join(axes)}), n the slices"]
+    return Raw(path, cines, np.zeros(len(cines), int), notes=notes)
+
+
+def acdc(
+    path: Path,
+    *,
+    n: int | None = None,
+    frames: int = 20,
+    size: int = 192,
+    per_frame: bool = True,
+    shuffle: int | None = None,
+) -> Raw:
+    """Read the data set ACDC [1]_ as the seed did.
+
+    Of every ``*_4d.nii.gz`` below the folder: slices without the first and last three, the first 20 frames,
+    cropped or zero-padded in the middle to 192 x 192, every frame scaled to [0, 1] by its own minimum and
+    maximum. Patients with fewer frames or with no more than six slices are left out, and the notes say which.
+
+    Parameters
+    ----------
+    path
+        the folder that holds the folders of the patients, at any depth
+    n
+        at most the first so many cines, after shuffling; by default all
+    frames
+        per cine
+    size
+        lines and columns
+    per_frame
+        scale every frame for itself
+    shuffle
+        seed of the order of the slices; by default patient by patient
+
+    Returns
+    -------
+        cines of shape ``(n, t, y, x)``, patients numbered and named
+
+    Raises
+    ------
+    DataError
+        if there is no such file, a file is damaged or not 4-D, or no patient has enough frames and slices
+
+    ValueError
+        if ``frames`` or ``size`` is below 1
+
+    References
+    ----------
+    .. [1] Bernard et al., IEEE TMI 37, 2514-2525 (2018)
+    """
+    check_at_least_one(frames, size)
+    files = {}
+    for file in files_in(path):
+        if file.name.lower().endswith(("_4d.nii", "_4d.nii.gz")):
+            patient = file.name[: file.name.lower().rindex("_4d.nii")]
+            if patient in files:
+                raise error(path, f"{patient} twice ({files[patient]}, {file})", "each patient once")
+            files[patient] = file
+    if not files:
+        raise error(path, "no file named *_4d.nii.gz", "ACDC's folder, patient001/patient001_4d.nii.gz ...")
+
+    notes, slices = [], []
+    for patient, file in tqdm(sorted(files.items()), "headers", unit="patient", delay=2):
+        _, _, n_slices, n_frames = _nifti(file).shape
+        if n_frames < frames:
+            notes.append(f"{patient} left out: {n_frames} frames, at least {frames} are needed")
+        elif n_slices <= 6:
+            notes.append(f"{patient} left out: {n_slices} slices, more than 6 are needed")
+        else:
+            slices += [(patient, i) for i in range(3, n_slices - 3)]
+    if not slices:
+        raise error(
+            path,
+            f"no patient of at least {frames} frames and more than 6 slices ({'; '.join(notes[:4])})",
+            "one at least",
+        )
+    used = len({patient for patient, _ in slices})
+    notes.append(
+        f"{used} of {count_text(len(files), 'patient')}: {count_text(len(slices), 'slice')}, "
+        "the first and last 3 dropped"
+    )
+    if shuffle is not None:
+        slices = [slices[i] for i in np.random.default_rng(shuffle).permutation(len(slices))]
+        notes.append(f"slices shuffled with seed {shuffle}")
+    if n is not None and n < len(slices):
+        notes.append(f"the first {n} of {len(slices)} slices kept")
+    slices = slices[:n]
+
+    patients = np.array([patient for patient, _ in slices])
+    cines, shapes = np.empty((len(slices), frames, size, size), np.float32), Counter()
+    for patient in tqdm(sorted(set(patients)), "ACDC", unit="patient", delay=2):
+        volume = put_in_order(files[patient], _nifti_array(files[patient]), "yxnt")
+        for i in np.flatnonzero(patients == patient):
+            shapes[volume.shape[1:]] += 1
+            cines[i] = fitted_cine(files[patient], volume[slices[i][1]], frames, size, per_frame)
+    notes += fitting(shapes, frames, size, per_frame)
+    return Raw(path, cines, np.unique(patients, return_inverse=True)[1], patients, notes)
+
+
+def _nifti(path: Path, ndim: int = 4):
+    import nibabel
+
+    with reading_file(path):
+        image = nibabel.load(path)
+    if len(image.shape) != ndim:
+        raise error(
+            path, f"a {len(image.shape)}-D NIfTI file, {size_text(image.shape)}", "4-D: y, x, slice, frame"
+        )
+    return image
+
+
+def _nifti_array(path: Path, ndim: int = 4) -> np.ndarray:
+    with reading_file(path):
+        return np.asanyarray(_nifti(path, ndim).dataobj)

@@ -1,0 +1,224 @@
+"""What every reader hands on, the errors it raises, and how cines of several sizes become one size."""
+
+import os
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+EXPECTED = (
+    "cines of shape (n, t, y, x) or (t, y, x) in a .npz (key 'dataset') or .npy, a 4-D NIfTI file, a DICOM "
+    "file or folder, ACDC's folder of patients, a MATLAB or HDF5 file, or ISMRMRD raw data"
+)
+
+
+class DataError(ValueError):
+    """Input that is no cine; the message is one line: file, what was found, what was expected."""
+
+
+@dataclass
+class Raw:
+    """What a door hands on: numbers in order, neither checked nor scaled.
+
+    Attributes
+    ----------
+    path
+        the file or folder
+    cines
+        shape ``(n, t, y, x)``, or ``n`` arrays of shape ``(t, y, x)``; integers, floats or complex
+    groups
+        shape ``(n,)``, the patient of every cine, as the file has it or numbered; None where unknown
+    patients
+        shape ``(n,)``, the names of public data sets (``patient001``); None otherwise
+    notes
+        the account of what was done, line by line
+    """
+
+    path: Path
+    cines: np.ndarray | list[np.ndarray]
+    groups: np.ndarray | None = None
+    patients: np.ndarray | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def error(source: str | Path, found: str, expected: str = EXPECTED) -> DataError:
+    """Make the one line of a `DataError`: the source, what was found, what was expected."""
+    return DataError(" ".join(f"{source}: found {found}; expected {expected}".split()))
+
+
+def one_size(raw: Raw, frames: int | None = None, size: int | None = None, per_frame: bool = False) -> Raw:
+    """Bring cines to one size: the first frames, cropped or zero-padded in the middle.
+
+    Parameters
+    ----------
+    raw
+        what a door returned
+    frames
+        per cine; by default as many as there are
+    size
+        lines and columns; by default as many as there are
+    per_frame
+        scale every frame to [0, 1] by its own minimum and maximum
+
+    Returns
+    -------
+        cines of shape ``(n, t, y, x)``
+
+    Raises
+    ------
+    DataError
+        if the cines still differ in size, have too few frames, or complex frames are to be scaled
+    ValueError
+        if ``frames`` or ``size`` is below 1
+    """
+    check_at_least_one(frames, size)
+    if isinstance(raw.cines, np.ndarray) and frames is size is None and not per_frame:
+        return raw
+    shapes = Counter(cine.shape for cine in raw.cines)
+    fewest = min(t for t, _, _ in shapes)
+    if frames is not None and fewest < frames:
+        raise error(raw.path, f"a cine of {fewest} frames", f"at least {frames} (--frames)")
+    fitted = {(frames or t, size or y, size or x) for t, y, x in shapes}
+    if len(fitted) > 1:
+        found = ", ".join(
+            f"{count_text(n, 'cine')} of {size_text(shape)}" for shape, n in shapes.most_common(6)
+        )
+        raise error(raw.path, found, "one size; dmri import --frames T --size N cuts and pads")
+    dtype = np.float32 if per_frame else np.result_type(*{cine.dtype for cine in raw.cines})
+    cines = np.empty((len(raw.cines), *fitted.pop()), dtype)
+    for i, cine in enumerate(raw.cines):
+        cines[i] = fitted_cine(raw.path, cine, frames, size, per_frame)
+    notes = raw.notes + fitting(shapes, frames, size, per_frame)
+    return Raw(raw.path, cines, raw.groups, raw.patients, notes)
+
+
+def check_at_least_one(frames: int | None, size: int | None) -> None:
+    if any(number is not None and number < 1 for number in (frames, size)):
+        raise ValueError(f"frames and size are at least 1, not {frames} and {size}")
+
+
+def fitted_cine(
+    path: Path, cine: np.ndarray, frames: int | None, size: int | None, scaled: bool
+) -> np.ndarray:
+    cine = cine[:frames]
+    if size is not None:
+        there, here = [slice(None)], [slice(None)]
+        for have in cine.shape[1:]:
+            start, n = have // 2 - size // 2, min(have, size)  # the middle pixel stays in the middle
+            there.append(slice(max(start, 0), max(start, 0) + n))
+            here.append(slice(max(-start, 0), max(-start, 0) + n))
+        whole, cine = cine, np.zeros((len(cine), size, size), cine.dtype)
+        cine[tuple(here)] = whole[tuple(there)]
+    if not scaled:
+        return cine
+    if np.iscomplexobj(cine):
+        raise error(path, "complex values", "magnitudes to scale frame by frame")
+    cine = cine.astype(np.float32) - cine.min((1, 2), keepdims=True).astype(np.float32)
+    return cine / np.maximum(cine.max((1, 2), keepdims=True), np.finfo(np.float32).tiny)
+
+
+def fitting(shapes: Counter, frames: int | None, size: int | None, scaled: bool) -> list[str]:
+    notes = []
+    if frames is not None and any(t > frames for t, _, _ in shapes):
+        had = sorted({t for t, _, _ in shapes})
+        notes.append(
+            f"the first {frames} frames kept, of {had[0] if len(had) == 1 else f'{had[0]} to {had[-1]}'}"
+        )
+    changed = Counter()
+    for (_, y, x), n in shapes.items():
+        if size is not None and (y, x) != (size, size):
+            done = ["cropped"] * (max(y, x) > size) + ["zero-padded"] * (min(y, x) < size)
+            changed[f"of {y} x {x} {' and '.join(done)}"] += n
+    if changed:
+        listed = ", ".join(f"{count_text(n, 'cine')} {what}" for what, n in changed.most_common())
+        notes.append(f"in the middle to {size} x {size}: {listed}")
+    return notes + ["every frame scaled to [0, 1] by its own minimum and maximum"] * scaled
+
+
+@contextmanager
+def reading_file(path: Path) -> Iterator[None]:
+    """Turn whatever a damaged or hostile file makes a reader raise into one line."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except (DataError, MemoryError):
+        raise
+    except PermissionError as wrong:
+        raise reading_error(path, wrong) from None
+    except Exception as wrong:
+        if "allow_pickle" in str(wrong) or "Python objects" in str(wrong):
+            found = "pickled Python objects, which are never loaded"
+            raise error(path, found, "arrays of numbers") from None
+        found = f"a damaged file ({type(wrong).__name__}: {str(wrong)[:120]})"
+        raise error(path, found, "a whole one") from None
+
+
+def reading_error(path: Path, wrong: Exception) -> DataError:
+    return error(path, f"a file that cannot be opened ({getattr(wrong, 'strerror', None) or wrong})")
+
+
+def files_in(folder: Path) -> list[Path]:
+    """All files in a folder and below, hidden ones left out."""
+
+    def refuse(wrong: OSError) -> None:
+        raise error(wrong.filename, f"a folder that cannot be read ({wrong.strerror})", "one that can be")
+
+    files = [Path(root, name) for root, _, names in os.walk(folder, onerror=refuse) for name in names]
+    files = sorted(file for file in files if not file.name.startswith("."))
+    if not files:
+        raise error(folder, "a folder without files")
+    return files
+
+
+def put_in_order(path: Path, array: np.ndarray, axes: str | None) -> np.ndarray:
+    """An array of numbers with its axes in the order ``(n, t, y, x)``."""
+    if array.dtype.kind not in "fciu":
+        raise error(path, f"values of type {array.dtype}", "float, complex or integer numbers")
+    if array.ndim not in (3, 4):
+        raise error(path, f"{array.ndim} dimensions, shape {array.shape}", "(n, t, y, x) or (t, y, x)")
+    if array.size == 0:
+        raise error(path, f"no values, shape {array.shape}", "at least one cine, frame, line and column")
+    wanted = "ntyx"[-array.ndim :]
+    if axes is not None:
+        if sorted(axes) != sorted(wanted):
+            raise error(path, f"--axes {axes} for shape {array.shape}", f"the letters of {wanted}, each once")
+        array = array.transpose([axes.index(letter) for letter in wanted])
+    return array if array.ndim == 4 else array[None]
+
+
+def choose_key(path: Path, key: str | None, held: list[str], fits: list[str], listed) -> str:
+    """The key asked for, or the only one that fits."""
+    if key is not None and key.strip("/") in held:
+        return key.strip("/")
+    found = list_text(listed, "keys")
+    if key is not None:
+        raise error(path, found, f"the key {key!r}")
+    if len(fits) != 1:
+        raise error(path, found, "one array of 3 or 4 dimensions, or --key (dmri import) to choose it")
+    return fits[0]
+
+
+def axes_note(key: str, array: np.ndarray, axes: str | None) -> str:
+    taken = axes or "ntyx"[-array.ndim :]
+    note = f"array {key!r}, {size_text(array.shape)}: axes taken as ({', '.join(taken)})"
+    if axes is None and array.shape[-1] == min(array.shape[-3:]) < max(array.shape[-3:]):
+        note += "; if the last is time, dmri import --axes says so"
+    return note
+
+
+def size_text(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def count_text(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+
+
+def list_text(items, what: str) -> str:
+    items = list(items)
+    return f"the {what} {', '.join(items[:8])}{', ...' if len(items) > 8 else ''}" if items else f"no {what}"

@@ -1,0 +1,107 @@
+"""Every door by which real cines come in: NumPy, NIfTI, DICOM, MATLAB, HDF5 and ISMRMRD raw data.
+
+`read` picks the door by the first bytes of a file; `data.open_cine`, and so every command and notebook, goes
+through it. A door puts numbers in order, slice by slice and frame by frame, and gives an account of what it
+did; checking and scaling the values is left to `data`. Whichever array axis becomes ``y`` is the one along
+which lines of k-space will be left out, no matter how the scanner's own phase-encode direction lay.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from .arrays import hdf5, matlab, npy, npz
+from .dicom import dicom
+from .nifti import acdc, nifti
+from .raw import Raw, error, files_in, one_size, reading_error
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+
+
+def read(
+    path: Path,
+    *,
+    n: int | None = None,
+    key: str | None = None,
+    axes: str | None = None,
+    series: Sequence[int] = (),
+    frames: int | None = None,
+    size: int | None = None,
+    per_frame: bool = False,
+) -> Raw:
+    """Read cines from any file or folder that there is a door for.
+
+    Parameters
+    ----------
+    path
+        a file, a folder of DICOM files or ACDC's folder of patients
+    n
+        at most the first so many cines, where that saves reading the others
+    key
+        of the array in a ``.npz``, MATLAB or HDF5 file, or of the group of ISMRMRD raw data; may be left out
+        where only one fits
+    axes
+        what the axes of an array are, such as ``yxt``: ``t``, ``y`` and ``x``, and ``n`` (cines or slices)
+        where there are four; by default ``ntyx`` or ``tyx``, of NIfTI ``yxnt``
+    series
+        the DICOM series to read, by number; by default all
+    frames
+        only the first so many frames; by default all, of ACDC 20
+    size
+        crop or zero-pad in the middle to so many lines and columns; by default as they are, of ACDC 192
+    per_frame
+        scale every frame to [0, 1] by its own minimum and maximum; always done to ACDC
+
+    Returns
+    -------
+        cines of one size, shape ``(n, t, y, x)``
+
+    Raises
+    ------
+    DataError
+        if the source is missing, damaged or holds no cines of one size; the message is one line
+    ValueError
+        if ``frames`` or ``size`` is below 1
+    """
+    door, takes = _door(path)
+    given = {name: value for name, value in (("key", key), ("axes", axes), ("series", series)) if value}
+    for name in given.keys() - set(takes):
+        raise error(path, f"data in which --{name} means nothing", f"no --{name}")
+    if door is acdc:
+        return acdc(path, n=n, frames=20 if frames is None else frames, size=192 if size is None else size)
+    return one_size(door(path, **given), frames, size, per_frame)
+
+
+def _door(path: Path) -> tuple[Callable[..., Raw], tuple[str, ...]]:
+    """The reader of a file or folder, by what it begins with, and the options that it takes."""
+    if os.path.isdir(path):  # False, not an error, where one may not look
+        names = [file.name.lower() for file in files_in(path)]
+        if any(name.endswith(("_4d.nii", "_4d.nii.gz")) for name in names):
+            return acdc, ()
+        if any(name.endswith((".nii", ".nii.gz")) for name in names):
+            raise error(path, "a folder of NIfTI files, none named *_4d.nii.gz", "one file, or ACDC's folder")
+        return dicom, ("series",)
+    try:
+        with path.open("rb") as file:
+            head = file.read(520)
+    except FileNotFoundError:
+        raise error(path, "no such file") from None
+    except (OSError, ValueError) as wrong:
+        raise reading_error(path, wrong) from None
+    if not head:
+        raise error(path, "an empty file")
+    if head.startswith(b"\x93NUMPY"):
+        return npy, ("axes",)
+    if head.startswith(b"PK"):
+        return npz, ("key", "axes")
+    if path.name.lower().endswith((".nii", ".nii.gz")):
+        return nifti, ("axes",)
+    if head[128:132] == b"DICM":
+        return dicom, ("series",)
+    if head.startswith((_HDF5, b"MATLAB 7.3")) or head[512:] == _HDF5:
+        return hdf5, ("key", "axes")
+    if head.startswith(b"MATLAB 5.0"):
+        return matlab, ("key", "axes")
+    raise error(
+        path, f"a file that is neither zip nor .npy nor another of these (it begins with {head[:6]!r})"
+    )

@@ -1,0 +1,153 @@
+"""Open cines from a file or from the phantom, and bring them to magnitudes in [0, 1]."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from .cines import Cines
+from .formats import reading
+from .formats.raw import Raw
+from .formats.raw import error as _error
+from .phantom.cache import cached_phantoms
+
+PHANTOM_CINES = 28
+
+
+_TOLERANCE = 1e-6  # rounding of magnitudes at the ends of [0, 1]
+
+
+def open_cine(
+    source: str | Path = "phantom",
+    *,
+    n: int | None = None,
+    shape: tuple[int, int, int] = (20, 192, 192),
+    seed: int = 0,
+) -> Cines:
+    """Open fully sampled cines.
+
+    A file or folder is read through one of the readers of `formats`: ``.npz`` (key ``dataset``), ``.npy``, NIfTI,
+    DICOM, MATLAB, HDF5, ISMRMRD raw data, ACDC's folder of patients; cines of any size, all of one. In a ``.npz``
+    the key ``groups`` or ``patient``, shape ``(n,)``, may say which cines belong together. Values are brought to
+    magnitudes in [0, 1]: a cine that exceeds 1 and every cine of integers is divided by its own largest
+    magnitude; negative reals are kept, as the sign of a complex image. `Cines.notes` says what was done. Pickled
+    objects are never loaded.
+
+    Phantoms are generated once, one after the other onto the disk, and kept in the folder of the environment
+    variable ``DMRI_CACHE`` (default ``~/.cache/dmri``) for each version of the phantom. They are memory-mapped, as
+    is a ``.npy`` whose values need no conversion: a data set larger than memory can be opened and trained on.
+
+    Parameters
+    ----------
+    source
+        ``"phantom"`` or a path
+    n
+        at most the first ``n`` cines; by default all of a file, and 28 phantoms
+    shape
+        ``(t, y, x)``, of phantoms only
+    seed
+        of phantoms only; another seed gives other anatomies
+
+    Returns
+    -------
+        the cines, `len` at least 1
+
+    Raises
+    ------
+    DataError
+        if the file is missing, is no such file or holds values that are no cine; the message is one line
+    ValueError
+        if ``n`` is below 1
+    """
+    if n is not None and n < 1:
+        raise ValueError(f"the number of cines is at least 1, not {n}")
+    if str(source) != "phantom":
+        return checked(reading.read(Path(source), n=n), n)
+    n = n or PHANTOM_CINES
+    array, notes = cached_phantoms(n, tuple(shape), seed)
+    return Cines(array, "phantom", np.arange(n), notes, seed)
+
+
+def checked(raw: Raw, n: int | None = None) -> Cines:
+    """Check what a reader of `formats` handed on, and bring it to magnitudes in [0, 1] as `open_cine` says.
+
+    Parameters
+    ----------
+    raw
+        cines of one size
+    n
+        at most the first so many
+
+    Returns
+    -------
+        the cines; their notes begin with those of the door
+
+    Raises
+    ------
+    DataError
+        if a cine is constant or not finite, or the groups do not fit
+    """
+    groups = None if raw.groups is None else _group_numbers(raw.path, raw.groups, len(raw.cines))[:n]
+    array, notes = _to_unit_magnitude(raw.path, raw.cines[:n])
+    return Cines(array, os.path.basename(os.path.abspath(raw.path)), groups, [*raw.notes, *notes])
+
+
+def _group_numbers(path: Path, groups: np.ndarray, n: int) -> np.ndarray:
+    if groups.shape not in ((n,), ()) or groups.size != n:
+        raise _error(path, f"groups of shape {groups.shape} for {n} cines", f"shape ({n},)")
+    groups = groups.reshape(n)
+    return groups if groups.dtype.kind in "iu" else np.unique(groups, return_inverse=True)[1]
+
+
+def _to_unit_magnitude(path: Path, raw: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Check one cine after the other and bring all to magnitudes in [0, 1]; at most one copy of the whole."""
+    n, integer = len(raw), raw.dtype.kind in "iu"
+    peak, lowest = np.empty(n), np.zeros(n)
+    for i, cine in enumerate(tqdm(raw, desc="checking", unit="cine", delay=2)):
+        parts = [cine.real, cine.imag] if raw.dtype.kind == "c" else [cine]
+        low, high = [float(part.min()) for part in parts], [float(part.max()) for part in parts]
+        with np.errstate(over="ignore", invalid="ignore"):
+            peak[i] = np.abs(cine).max() if raw.dtype.kind == "c" else max(abs(low[0]), abs(high[0]))
+        if not np.isfinite(peak[i]):
+            bad = cine.size - np.count_nonzero(np.isfinite(cine))
+            raise _error(path, f"{bad} values that are NaN or infinite in cine {i}", "finite numbers")
+        scale = max(peak[i], 1)
+        if all(np.float32(a / scale) == np.float32(b / scale) for a, b in zip(low, high, strict=True)):
+            raise _error(
+                path, f"a constant cine (number {i}, {cine.flat[0]:g} everywhere)", "an image that varies"
+            )
+        lowest[i] = low[0] if raw.dtype.kind != "c" else 0
+
+    large, negative = peak > 1 + _TOLERANCE, lowest < -_TOLERANCE
+    dtype = np.dtype(np.complex64 if raw.dtype.kind == "c" or negative.any() else np.float32)
+    scale = np.where(large | integer, peak, 1.0)
+    notes = []
+    if integer:
+        notes.append(
+            f"integers ({raw.dtype}): every cine divided by its largest magnitude (up to {peak.max():g})"
+        )
+    elif large.any():
+        notes.append(
+            f"{large.sum()} of {n} cines exceed 1 (up to {peak.max():g}): divided by their largest magnitudes"
+        )
+    if negative.any():
+        notes.append(
+            f"{negative.sum()} of {n} cines have negative values (down to {lowest.min():g}): "
+            "kept as the sign of a complex image; a mean that was subtracted has to be added back first"
+        )
+    if not integer and raw.dtype not in (np.float32, np.complex64):
+        notes.append(f"{raw.dtype} converted to {dtype}")
+    if peak.max() < 0.5 and not integer:
+        notes.append(f"the largest magnitude is only {peak.max():g}: PSNR and SSIM take the peak to be 1")
+
+    if raw.dtype == dtype and raw.dtype.isnative and (scale == 1).all():
+        return raw, notes
+    out = (
+        raw
+        if raw.dtype == dtype and raw.dtype.isnative and raw.flags.writeable
+        else np.empty(raw.shape, dtype)
+    )
+    for i in range(n):
+        out[i] = raw[i] / scale[i]
+    return out, notes
