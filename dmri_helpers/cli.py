@@ -303,7 +303,7 @@ class Train:
 def _bart() -> Callable:
     if shutil.which("bart") is None:
         raise UsageError("--method bart: found no program bart; expected an installation of the BART toolbox")
-    from .bench import bart
+    from .studies.bart import bart
 
     return bart
 
@@ -400,8 +400,9 @@ class Bench:
     def __call__(self) -> None:
         for path in (self.json, self.md, self.png):
             _check_output(path, self.force)
-        from . import bench, plotting
+        from . import plotting
         from .results.files import write_text
+        from .studies import bench, bench_report
 
         result = bench.run(
             _open(self.data, min(self.limit, 2) if self.quick else self.limit, seed=EVALUATION_SEED),
@@ -412,11 +413,11 @@ class Bench:
                 write_text(self.json, jsonlib.dumps(finite(result), indent=1, allow_nan=False) + "\n")
         if self.png is not None:
             with _writing(self.png):
-                plotting.save(plotting.benchmark(result), self.png)
+                plotting.save(bench_report.figure(result), self.png)
         if self.md is not None:
             with _writing(self.md):
-                write_text(self.md, bench.tables(result) + "\n")
-        print(bench.tables(result))
+                write_text(self.md, bench_report.tables(result) + "\n")
+        print(bench_report.tables(result))
 
 
 @dataclass(frozen=True)
@@ -509,10 +510,11 @@ class Fingerprint:
     def __call__(self) -> None:
         _check_output(self.json, self.force)
         _check_output(self.png, self.force)
-        from . import fingerprint, plotting
+        from . import plotting
         from .data.phantom import phantom
         from .results.files import write_text
         from .results.records import machine
+        from .studies import fingerprint
 
         cines = _open(self.data, self.limit, seed=self.phantom_seed)
         if cines.shape[1:] != fingerprint.REAL_SHAPE:
@@ -536,7 +538,7 @@ class Fingerprint:
                 write_text(self.json, lists_on_one_line(finite(result, digits=5)) + "\n")
         if self.png is not None:
             with _writing(self.png):
-                plotting.save(plotting.fingerprint(rows, reference, cines.source), self.png)
+                plotting.save(fingerprint.figure(rows, reference, cines.source), self.png)
 
         width = max(map(len, fingerprint.ROWS.values()))
         print(f"{'':{width}}  {f'{cines.source} ({len(cines)})':^19}  {'real':^19}      z")
@@ -577,10 +579,11 @@ class Sweep:
     def __call__(self) -> None:
         _check_output(self.json, self.force)
         _check_output(self.png, self.force)
-        from . import plotting, sweep
+        from . import plotting
         from .data.phantom import phantom
         from .results.files import write_text
         from .results.records import machine
+        from .studies import sweep
 
         opened = [_open(source, self.limit, seed=self.phantom_seed) for source in self.data]
         sets = {cines.source: cines for cines in opened}
@@ -605,7 +608,7 @@ class Sweep:
                 write_text(self.json, lists_on_one_line(finite(result, 5)) + "\n")
         if self.png is not None:
             with _writing(self.png):
-                plotting.save(plotting.sweep(rows), self.png)
+                plotting.save(sweep.figure(rows), self.png)
         for row in rows:
             print(f"\n{row['method']}, {row['parameter']} (default {row['default']:g})")
             for name, quality in row["quality"].items():

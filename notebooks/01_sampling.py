@@ -43,8 +43,9 @@ import math
 import torch
 
 from dmri_helpers import (
-    data, exercises, fingerprint, fourier, operators, plotting, profiles, results, sampling, widgets,
+    data, exercises, fourier, operators, plotting, profiles, results, sampling, widgets,
 )  # fmt: skip
+from dmri_helpers.studies import fingerprint
 
 profile, source, seed = profiles.current(), profiles.data_source(), 0
 cines = data.open_cine(source, n=profile.n_cines, shape=profile.shape)
@@ -130,7 +131,7 @@ for i in range(2):
 
 # %%
 rows = fingerprint.fingerprint(cines.subset(range(min(n, 12))))
-figure = plotting.fingerprint(rows, fingerprint.real(), name=cines.source)
+figure = fingerprint.figure(rows, fingerprint.real(), name=cines.source)
 figure.set_dpi(85)  # many small signs, and a notebook should stay light
 figure
 

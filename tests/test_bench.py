@@ -2,16 +2,20 @@
 
 import json
 import shutil
+from importlib import import_module
 
 import matplotlib.pyplot as plt
 import pytest
 import torch
 
-from dmri_helpers import bench, data, methods, networks, plotting, widgets
+from dmri_helpers import data, methods, networks
 from dmri_helpers.profiles import TINY
 from dmri_helpers.results.names import NAMES
 from dmri_helpers.results.records import machine
 from dmri_helpers.sampling import ky_t_mask
+from dmri_helpers.studies import bench, bench_report
+from dmri_helpers.studies.bart import bart
+from dmri_helpers.widgets.explorer import panels_html
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +64,9 @@ def test_checkpointing_keeps_memory_from_growing(cines):
 
 def test_every_slider_is_moved(cines, monkeypatch):
     drawn = []
-    draw = widgets._panels
-    monkeypatch.setattr(widgets, "_panels", lambda *args: drawn.append(args) or draw(*args))
+    draw = panels_html
+    explorer = import_module("dmri_helpers.widgets.explorer")
+    monkeypatch.setattr(explorer, "panels_html", lambda *args: drawn.append(args) or draw(*args))
     latency = bench.sliders(cines, moves=2)
     assert len(drawn) == 1 + 2 * 2 * len(latency) and {"acceleration", "frame"} < set(latency)
     assert all(seconds > 0 for seconds in latency.values())
@@ -73,11 +78,11 @@ def test_numbers_survive_json_and_make_a_table_and_a_figure(cines, monkeypatch):
         bench, "generation", lambda n: {"one_process": 1.0, "all_processes": 0.5, "ratio": 2.0, "n": n}
     )
     result = json.loads(json.dumps(bench.run(cines, quick=True)))
-    table = bench.tables(result)
+    table = bench_report.tables(result)
     for row in result["methods"]:
         assert f"| {row['method']} |" in table
     assert machine()["machine"] in table and "quick" in table
-    figure = plotting.benchmark(result)
+    figure = bench_report.figure(result)
     shown = {text.get_text().replace("\n", " ") for text in figure.axes[0].texts}
     assert {NAMES.get(row["method"], row["method"]) for row in result["methods"]} == shown
     plt.close(figure)
@@ -88,5 +93,5 @@ def test_bart_gets_our_data_the_right_way_round(cines):
     m = cines.tensor()[:1].to(torch.complex64)
     mask = ky_t_mask(m.shape, acceleration=2, seed=0)
     A = bench.ForwardModel(mask)
-    error = (bench.bart(A(m), mask) - m).norm()
+    error = (bart(A(m), mask) - m).norm()
     assert error < 0.5 * (methods.load("zero_filled")(A(m), mask) - m).norm()

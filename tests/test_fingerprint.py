@@ -10,11 +10,22 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity
 
-from dmri_helpers import cli, plotting
+from dmri_helpers import cli
 from dmri_helpers.data import Cines, open_cine
 from dmri_helpers.data.phantom import phantom
-from dmri_helpers.fingerprint import PUBLISHED, REAL_SHAPE, ROWS, _seed_mask, compare, fingerprint, real
 from dmri_helpers.report import ROOT
+from dmri_helpers.studies.fingerprint import (
+    PUBLISHED,
+    REAL_SHAPE,
+    ROWS,
+    _seed_mask,
+    compare,
+    fingerprint,
+    real,
+)
+from dmri_helpers.studies.fingerprint import (
+    figure as draw_fingerprint,
+)
 
 SHAPE = (10, 184, 190)  # not square, not even in the same way, large enough for every row
 
@@ -313,8 +324,8 @@ def test_command_on_phantoms(tmp_path, monkeypatch):
 
 def test_figure_of_the_real_rows():
     reference = real()
-    figure = plotting.fingerprint({name: row["values"] for name, row in reference.items()}, reference)
-    labels = [label.get_text() for ax in figure.axes for label in ax.get_yticklabels()]
+    drawn = draw_fingerprint({name: row["values"] for name, row in reference.items()}, reference)
+    labels = [label.get_text() for ax in drawn.axes for label in ax.get_yticklabels()]
     assert labels == list(ROWS.values())
 
 

@@ -7,6 +7,7 @@ import torch
 from matplotlib.figure import Figure
 
 from dmri_helpers import plotting
+from dmri_helpers.studies import fingerprint
 
 T, Y, X = 6, 24, 20
 generator = torch.Generator().manual_seed(0)
@@ -71,7 +72,7 @@ FIGURES = {
         {"PSNR (dB)": {"one": [30.0, 31.0], "other": [29.0, 33.0]}, "change": [0.1, 0.01]},
         "iteration",
     ),
-    "fingerprint": lambda: plotting.fingerprint(STATISTICS, REAL),
+    "fingerprint": lambda: fingerprint.figure(STATISTICS, REAL),
     "paired_scores": lambda: plotting.paired_scores([20.0, 21.0, 22.0], torch.tensor([30.0, 31.0, 33.0])),
 }
 
@@ -136,7 +137,7 @@ def test_curves_leave_out_what_was_not_measured():
 
 
 def test_the_fingerprint_shows_what_is_far_away():
-    figure = plotting.fingerprint(STATISTICS, REAL, name="mine")
+    figure = fingerprint.figure(STATISTICS, REAL, name="mine")
     images, motion = figure.axes
     assert (images.get_title(), motion.get_title()) == ("Images", "Motion")
     weights = {text.get_text(): text.get_weight() for text in images.texts + motion.texts}
@@ -148,7 +149,7 @@ def test_the_fingerprint_shows_what_is_far_away():
     }
     assert drawn == {"o": [0.0, pytest.approx(0.4)], ">": [4], "D": [4]}  # 16 sd away: at the edge
     with pytest.raises(ValueError, match="no row"):
-        plotting.fingerprint({"d": [1.0]}, REAL)
+        fingerprint.figure({"d": [1.0]}, REAL)
 
 
 def test_the_ladder_writes_its_numbers():

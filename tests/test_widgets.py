@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from importlib import import_module
 from unittest.mock import ANY
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 from dmri_helpers import widgets
 from dmri_helpers.fourier import fft2c, ifft2c
 from dmri_helpers.sampling import ky_t_mask
+from dmri_helpers.widgets.page import BUDGET
 
 
 def beating(frames: int = 8, side: int = 48) -> np.ndarray:
@@ -153,7 +155,7 @@ def test_an_explorer_is_a_widget_a_page_and_a_picture(make):
         "image/png",
         "text/plain",
     }
-    assert sum(len(bundle[kind]) for kind in ("text/html", "image/png", "text/plain")) <= widgets.BUDGET
+    assert sum(len(bundle[kind]) for kind in ("text/html", "image/png", "text/plain")) <= BUDGET
     assert "http" not in bundle["text/html"].replace("data:", "")
     assert bundle == {**make()._repr_mimebundle_(), "application/vnd.jupyter.widget-view+json": ANY}
 
@@ -217,7 +219,7 @@ def test_a_reconstruction_is_computed_once():
 
 
 def test_a_grid_that_does_not_fit_is_refused(monkeypatch):
-    monkeypatch.setattr(widgets, "BUDGET", 20_000)
+    monkeypatch.setattr(import_module("dmri_helpers.widgets.explorer"), "BUDGET", 20_000)
     noise = np.random.default_rng(0).integers(0, 255, (128, 128), dtype=np.uint8)
     with pytest.raises(ValueError, match="do not fit one explorer"):
         widgets.explorer(

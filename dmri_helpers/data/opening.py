@@ -13,8 +13,6 @@ from .formats.raw import error as _error
 from .phantom.cache import cached_phantoms
 
 PHANTOM_CINES = 28
-
-
 _TOLERANCE = 1e-6  # rounding of magnitudes at the ends of [0, 1]
 
 

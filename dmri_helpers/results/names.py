@@ -18,7 +18,7 @@ NAMES = {
     "unrolled": "unrolled",
     "bart": "BART",
 }
-
+"""How metrics and methods are written in a figure; other names are shown as they are."""
 
 LABELS = {
     "zero_filled": "zero-filled",
@@ -34,8 +34,6 @@ LABELS = {
     "cascades_5": "5 cascades, trained in class",
     "unrolled": "unrolled network",
 }
-
-
 COLUMNS = {  # metric -> heading, digits
     "psnr": ("PSNR / dB", 2),
     "ssim": ("SSIM", 3),

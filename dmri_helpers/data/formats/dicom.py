@@ -21,14 +21,10 @@ TIMES = (  # what puts DICOM frames in order: the first that all frames have and
     "FrameTime",
     "cardiac phase number",
 )
-
-
 _PHASE_NUMBERS = (  # group, offset, who defined it
     (0x0019, 0xD7, "GEMS_ACQU_01"),
     (0x2001, 0x08, "Philips Imaging DD 001"),
 )
-
-
 _SAME_SLICE = 0.1  # mm
 
 

@@ -8,8 +8,6 @@ from tqdm import tqdm
 from .raw import Raw, count_text, error, reading_file
 
 _NO_IMAGE = (19, 20, 23, 24, 26, 27, 28, 29, 30)  # ISMRMRD flags: noise, calibration, navigators and the like
-
-
 _REVERSED = 22
 
 

@@ -6,8 +6,6 @@ from .heart import Heart
 from .shapes import RENDER, paint_over, random_ellipse, random_texture, soft_inside
 
 FINE = 2  # static grid points per pixel
-
-
 MARGIN = 0.08  # the static grid reaches this far beyond the image: where tissue that moves in comes from
 
 

@@ -25,11 +25,7 @@ from ..formats.raw import error as _error
 from . import phantom
 
 _PARALLEL_FROM = 8  # cines; below that starting processes costs more than it saves
-
-
 _TRUTH = "labels", "lv_volume", "ejection_fraction", "group"
-
-
 _AHEAD = 4  # phantoms per process that may wait to be fetched
 
 

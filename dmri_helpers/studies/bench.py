@@ -4,31 +4,26 @@ Methods and ways take turns, so that a machine that slows down meanwhile slows a
 run and are what to compare between machines.
 """
 
-import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from statistics import median
 
-import numpy as np
 import torch
 from torch.nn import functional
 from tqdm import tqdm
 
-from . import data, methods, metrics, networks, training, widgets
-from .data.phantom import phantom
-from .operators import ForwardModel
-from .profiles import DEMO, TrainConfig, UnrolledConfig
-from .results.memory import peak_memory
-from .results.records import machine
-from .sampling import ky_t_mask
-
-BART = ("-d0", "-w", "1", "-e", "-i", "100", "-R", "T:1024:0:0.005", "-R", "W:3:0:0.001")
+from .. import data, methods, metrics, networks, training, widgets
+from ..data.phantom import phantom
+from ..operators import ForwardModel
+from ..profiles import DEMO, TrainConfig, UnrolledConfig
+from ..results.memory import peak_memory
+from ..results.records import machine
+from ..sampling import ky_t_mask
+from .bart import bart
 
 
 @dataclass(frozen=True)
@@ -46,42 +41,6 @@ class Measures:
     """one fused AdamW step for all parameters"""
     bfloat16: bool = False
     """convolutions in bfloat16 where the processor computes in it natively"""
-
-
-def bart(kspace: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Reconstruct with the BART toolbox: temporal total variation and spatial wavelets, one coil.
-
-    Parameters
-    ----------
-    kspace
-        shape ``(1, t, y, x)``; magnitudes of the image of order 1
-    mask
-        shape ``(1, t, y, 1)``; BART takes the lines that are not zero for the measured ones
-
-    Returns
-    -------
-        cine, shape ``(1, t, y, x)``, complex
-
-    Raises
-    ------
-    RuntimeError
-        if BART fails; the message ends with what it printed last
-    """
-    frames, ny, nx = kspace.shape[1:]
-    measured = (kspace * mask)[0].numpy().transpose(1, 2, 0).reshape(ny, nx, *[1] * 8, frames)
-    with tempfile.TemporaryDirectory() as folder:
-        names = [str(Path(folder) / name) for name in ("kspace", "coil", "image")]
-        for name, array in zip(names, (measured, np.ones((ny, nx, *[1] * 9))), strict=False):
-            Path(f"{name}.hdr").write_text("# Dimensions\n" + " ".join(map(str, array.shape)) + "\n")
-            array.astype(np.complex64).T.tofile(f"{name}.cfl")
-        threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-        done = subprocess.run(
-            ["bart", "pics", *BART, *names], env={**os.environ, **threads}, capture_output=True, text=True
-        )
-        if done.returncode:
-            raise RuntimeError(f"bart pics failed: {' '.join(done.stderr.split())[-200:]}")
-        image = np.fromfile(f"{names[2]}.cfl", np.complex64).reshape(frames, nx, ny)
-    return torch.from_numpy(image.transpose(0, 2, 1).copy())[None]
 
 
 def reconstructions(cines: data.Cines, seed: int = 42) -> list[dict]:
@@ -269,71 +228,6 @@ def run(cines: data.Cines, quick: bool = False) -> dict:
         "sliders": sliders(few),
         "start_up": start_up(),
     }
-
-
-def tables(result: dict) -> str:
-    """What `run` measured, as Markdown: ratios first.
-
-    Parameters
-    ----------
-    result
-        of `run`, also after a way through JSON
-
-    Returns
-    -------
-        tables of methods, training measures, cascades and the rest, and where they were measured
-    """
-    rows = {row["method"]: row for row in result["methods"]}
-    base = rows["bart" if "bart" in rows else "kt_tv"]
-    lines = [
-        f"| method | time relative to {base['method']} | s per cine | volume PSNR / dB | volume SSIM "
-        "| dynamic PSNR / dB | parameters | peak memory / MB |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    for name, row in rows.items():
-        quality = [
-            f"{row[key]['mean']:.{digits}f} ± {row[key]['std']:.{digits}f}"
-            for key, digits in (("psnr_volume", 2), ("ssim_volume", 3), ("psnr_dynamic", 2))
-        ]
-        parameters = "" if row["parameters"] is None else f"{row['parameters']:,}"
-        peak = "" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 1e6:.0f}"
-        ratio = f"{row['seconds'] / base['seconds']:.3g}"
-        lines.append(
-            f"| {name} | {ratio} | {row['seconds']:.3g} | {' | '.join(quality)} | {parameters} | {peak} |"
-        )
-    lines += ["", "| training step | relative to the plain way | samples per second |", "|---|---:|---:|"]
-    for i, row in enumerate(result["training"]):
-        name = ("+ " if i else "") + row["measure"].replace("_", "-")
-        lines.append(f"| {name} | {row['ratio']:.2f} | {row['samples_per_second']:.3g} |")
-    lines += [
-        "",
-        "| cascades | memory with checkpointing / MB | without / MB | time with / without |",
-        "|---|---:|---:|---:|",
-    ]
-    for number in dict.fromkeys(row["cascades"] for row in result["cascades"]):
-        without, with_ = (
-            next(r for r in result["cascades"] if r["cascades"] == number and r["checkpointing"] is kept)
-            for kept in (False, True)
-        )
-        lines.append(
-            f"| {number} | {with_['peak_bytes'] / 1e6:.1f} | {without['peak_bytes'] / 1e6:.1f} "
-            f"| {with_['seconds'] / without['seconds']:.2f} |"
-        )
-    made, started = result["phantom"], result["start_up"]
-    lines += [
-        "",
-        f"A phantom takes {made['one_process']:.2f} s in one process, {made['all_processes']:.2f} s in all of them.",
-        "From a moved slider of the mask explorer to its picture: "
-        + ", ".join(
-            f"{name.replace('_', ' ')} {1e3 * seconds:.0f} ms" for name, seconds in result["sliders"].items()
-        )
-        + ".",
-        "Start-up: " + ", ".join(f"`{name}` {seconds:.2f} s" for name, seconds in started.items()) + ".",
-        "",
-        f"{result['n_cines']} cines of {result['data']}, {'x'.join(map(str, result['shape']))}; {result['machine']}; "
-        f"{result['versions']}; {result['date']}{'; quick' if result['quick'] else ''}.",
-    ]
-    return "\n".join(lines)
 
 
 def start_up() -> dict[str, float]:

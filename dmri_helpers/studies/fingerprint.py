@@ -8,15 +8,19 @@ as distributions; the distance of their means is counted in standard deviations 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from .classical import temporal_mean, view_sharing, zero_filled
-from .fourier import fft2c
-from .metrics import cine_metrics
-from .sampling import line_density
+from ..classical import temporal_mean, view_sharing, zero_filled
+from ..fourier import fft2c
+from ..metrics import cine_metrics
+from ..plotting.style import BLUE, house_style, math_title
+from ..sampling import line_density
 
 PANELS = {
     "images": {
@@ -279,3 +283,107 @@ def _seed_mask(t: int, lines: int) -> torch.Tensor:
     for frame in mask:
         frame[rng.choice(lines, lines // _ACCELERATION - _CENTER_LINES, replace=False, p=density)] = True
     return torch.from_numpy(mask)[None, :, :, None]
+
+
+@house_style
+def figure(
+    rows: Mapping[str, Sequence[float]],
+    reference: Mapping[str, Mapping[str, Any]],
+    name: str = "phantom",
+    reach: float = 4,
+) -> Figure:
+    """Statistics of two sets of cines, one line each, in standard deviations of the reference around its mean.
+
+    Parameters
+    ----------
+    rows
+        row -> one value per cine; NaN where a cine has none
+    reference
+        row -> ``panel`` and ``label`` to write, ``mean``, ``std`` and ``values``, one per cine of the reference
+    name
+        of the set that is compared
+    reach
+        standard deviations shown to either side; what lies beyond is drawn as a triangle at the edge
+
+    Raises
+    ------
+    ValueError
+        if no row is in the reference
+    """
+    panels: dict[str, list[str]] = {}
+    for row in rows:
+        if row in reference:
+            panels.setdefault(str(reference[row]["panel"]), []).append(row)
+    if not panels:
+        raise ValueError(f"no row is in the reference: found {list(rows)}")
+    lines = [len(shown) for shown in panels.values()]
+    figure, axes = plt.subplots(
+        len(panels),
+        1,
+        squeeze=False,
+        figsize=(8.5, 1.2 * len(panels) + 0.34 * sum(lines)),
+        height_ratios=lines,
+    )
+    for ax, (panel, shown) in zip(axes[:, 0], panels.items(), strict=True):
+        ax.axvspan(-1, 1, color="0.9", label="within one sd of the real mean")
+        ax.axvline(0, color="0.4", linestyle="-", linewidth=1)
+        labels = []
+        for place, row in enumerate(shown):
+            real = reference[row]
+            strips = (
+                ("real", real["values"], -0.2, {"mec": "0.35", "mfc": "none"}),
+                (name, rows[row], 0.2, {"mec": "none", "mfc": BLUE, "alpha": 0.55}),
+            )
+            for strip, values, shift, look in strips:
+                z = (np.asarray(values, dtype=float) - real["mean"]) / real["std"]
+                z = z[np.isfinite(z)]
+                for marker, part in (
+                    ("o", z[np.abs(z) <= reach]),
+                    ("<", z[z < -reach]),
+                    (">", z[z > reach]),
+                ):
+                    ax.plot(
+                        part.clip(-reach, reach),
+                        np.full(part.size, place + shift),
+                        linestyle="",
+                        marker=marker,
+                        markersize=6,
+                        label=strip if marker == "o" else None,
+                        **look,
+                    )
+            away = z.mean() if z.size else np.nan
+            ax.plot(
+                np.clip(away, -reach, reach),
+                place + 0.2,
+                color="white",
+                mec="black",
+                mew=1.8,
+                linestyle="",
+                marker="D",
+                markersize=8,
+                label=f"mean of {name}, in numbers at the right",
+            )
+            outside = abs(away) > 1
+            ax.annotate(
+                f"{away:+.2f}".replace("-", "−") if z.size else "–",
+                (1.02, place),
+                xycoords=("axes fraction", "data"),
+                va="center",
+                weight="bold" if outside else "normal",
+            )
+            labels.append(real["label"])
+        ax.set(
+            xlim=(-reach - 0.3, reach + 0.3),
+            ylim=(len(shown) - 0.5, -0.6),
+            yticks=range(len(shown)),
+            yticklabels=labels,
+            xlabel="distance from the real mean (real sd)",
+            title=math_title(panel),
+        )
+        ax.tick_params(axis="y", length=0)
+        ax.spines["left"].set_visible(False)
+        ax.hlines(np.arange(len(shown) - 1) + 0.5, -reach, reach, color="0.85", linewidth=0.8)
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    once = dict(zip(names, handles, strict=True))
+    figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=2)
+    return figure

@@ -1,15 +1,22 @@
 """Quality of the classical methods against each of their parameters: how the defaults were chosen."""
 
 import inspect
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import matplotlib.pyplot as plt
+import numpy as np
 import torch
+from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from . import classical, metrics
-from .data import Cines, UndersampledCines
+from .. import classical, metrics
+from ..data import Cines, UndersampledCines
+from ..plotting import COLORS
+from ..plotting.style import house_style
+from ..results.names import NAMES
 
 GRID: dict[str, dict[str, tuple[float, ...]]] = {
     "kt_tv": {
@@ -82,3 +89,49 @@ def _measure(reconstruct, cines: UndersampledCines, options: dict[str, float]) -
         rows.append(metrics.cine_metrics(cine[0], reference[0]))
     means = metrics.summarise(rows)
     return {name: means[name]["mean"] for name in QUALITIES} | {"iterations": len(iterations) / len(rows)}
+
+
+@house_style
+def figure(rows: Sequence[Mapping[str, Any]], reach: tuple[float, float] = (-2, 0.5)) -> Figure:
+    """Quality against each parameter, one row of panels per method, as the difference to the default.
+
+    Parameters
+    ----------
+    rows
+        of `figure.sweep`: ``method``, ``parameter``, ``default``, ``values`` and ``quality``, set -> metric -> one
+        number per value
+    reach
+        differences shown, in dB; what lies beyond leaves the panel
+    """
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    wide = max(sum(row["method"] == method for row in rows) for method in methods)
+    figure = plt.figure(figsize=(1 + 3.4 * wide, 0.6 + 3.6 * len(methods)))
+    for part, method in zip(figure.subfigures(len(methods), 1, squeeze=False)[:, 0], methods, strict=True):
+        shown = [row for row in rows if row["method"] == method]
+        axes = part.subplots(1, wide, squeeze=False, sharey=True)[0]
+        for ax in axes[len(shown) :]:
+            ax.set_axis_off()
+        at_default = []
+        for ax, row in zip(axes, shown, strict=False):
+            places, default = range(len(row["values"])), list(row["values"]).index(row["default"])
+            ax.axvline(default, color="0.85", linewidth=9, linestyle="-", zorder=0, label="default")
+            for color, (name, quality) in zip(itertools.cycle(COLORS), row["quality"].items(), strict=False):
+                of = {"volume": quality["psnr_volume"], "dynamic": quality["psnr_dynamic"]}
+                for metric, dashes, marker in (("volume", "-", "o"), ("dynamic", "--", "s")):
+                    difference = np.array(of[metric]) - of[metric][default]
+                    ax.plot(
+                        places, difference, dashes, color=color, marker=marker, label=f"{name}, {metric} PSNR"
+                    )
+                if row is shown[0]:
+                    at_default.append(f"{name} {of['volume'][default]:.2f}, {of['dynamic'][default]:.2f} dB")
+            labels = ["∞" if value == np.inf else f"{value:g}" for value in row["values"]]
+            ax.set(xticks=places, xticklabels=labels, xlabel=row["parameter"], ylim=reach)
+            ax.grid(axis="y", alpha=0.3)
+        axes[0].set_ylabel("difference to default (dB)")
+        name = NAMES.get(method, method)
+        part.suptitle(
+            f"{name}   volume and dynamic PSNR at the default: {'; '.join(at_default)}", x=0.01, ha="left"
+        )
+    handles, names = axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=5)
+    return figure

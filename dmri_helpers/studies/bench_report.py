@@ -1,0 +1,146 @@
+"""The figure and the tables of the bench."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from ..plotting.style import BLUE, house_style, wrap_title
+from ..results.names import NAMES
+
+
+@house_style
+def figure(result: Mapping[str, Any]) -> Figure:
+    """Quality of every method against its time, training throughput measure by measure, memory against cascades.
+
+    Parameters
+    ----------
+    result
+        of `bench.run`: ``methods`` with ``method``, ``seconds`` and ``psnr_volume``; ``training`` with ``measure``
+        and ``ratio``; ``cascades`` with ``cascades``, ``checkpointing`` and ``peak_bytes``
+    """
+    figure, (quality, speed, memory) = plt.subplots(
+        1, 3, figsize=(16, 5), gridspec_kw={"width_ratios": (1.5, 1, 1)}
+    )
+    fastest, slowest = (of(row["seconds"] for row in result["methods"]) for of in (min, max))
+    for row in result["methods"]:
+        name, mean, std = NAMES.get(row["method"], row["method"]), *row["psnr_volume"].values()
+        quality.errorbar(row["seconds"], mean, yerr=std, color=BLUE, marker="o", markersize=8, capsize=3)
+        near = [
+            of["seconds"]
+            for of in result["methods"]
+            if 0.5 < of["seconds"] / row["seconds"] < 2 and abs(of["psnr_volume"]["mean"] - mean) < 2
+        ]
+        left = row["seconds"] < max(near)  # away from the neighbour
+        beside = {"xytext": (-9 if left else 9, 0), "ha": "right" if left else "left", "va": "center"}
+        above = {"xytext": (0, 4), "ha": "center", "va": "bottom"}  # a long name has no room elsewhere
+        long = len(name) > 14
+        quality.annotate(
+            wrap_title(name, 14),
+            (row["seconds"], mean + std if long else mean),
+            textcoords="offset points",
+            **(above if long else beside),
+        )
+    quality.set(xscale="log", xlabel="time per cine (s)", ylabel="volume PSNR (dB)", title="Methods")
+    quality.set_xlim(fastest / 30, 15 * slowest)
+    quality.grid(alpha=0.3)
+
+    ways = result["training"]
+    speed.barh(range(len(ways)), [row["ratio"] for row in ways], color=BLUE)
+    for place, row in enumerate(ways):
+        speed.annotate(
+            f"{row['ratio']:.1f}", (row["ratio"], place), (4, 0), textcoords="offset points", va="center"
+        )
+    names = [("+ " if i else "") + row["measure"].replace("_", "-") for i, row in enumerate(ways)]
+    speed.set(
+        yticks=range(len(ways)),
+        yticklabels=names,
+        ylim=(len(ways) - 0.5, -0.5),
+        xlabel="samples per second (plain way = 1)",
+        title="Training, measure by measure",
+    )
+    speed.margins(x=0.15)
+
+    for kept, label, marker in ((False, "everything kept", "o"), (True, "checkpointing", "s")):
+        rows = [row for row in result["cascades"] if row["checkpointing"] is kept]
+        memory.plot(
+            [row["cascades"] for row in rows],
+            [row["peak_bytes"] / 1e6 for row in rows],
+            marker=marker,
+            markersize=7,
+            label=label,
+        )
+    memory.set(
+        xlabel="cascades", ylabel="peak memory (MB)", ylim=(0, None), title="Memory of a training step"
+    )
+    memory.xaxis.set_major_locator(MaxNLocator(integer=True))
+    memory.grid(alpha=0.3)
+    memory.legend()
+    return figure
+
+
+def tables(result: dict) -> str:
+    """What `run` measured, as Markdown: ratios first.
+
+    Parameters
+    ----------
+    result
+        of `run`, also after a way through JSON
+
+    Returns
+    -------
+        tables of methods, training measures, cascades and the rest, and where they were measured
+    """
+    rows = {row["method"]: row for row in result["methods"]}
+    base = rows["bart" if "bart" in rows else "kt_tv"]
+    lines = [
+        f"| method | time relative to {base['method']} | s per cine | volume PSNR / dB | volume SSIM "
+        "| dynamic PSNR / dB | parameters | peak memory / MB |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for name, row in rows.items():
+        quality = [
+            f"{row[key]['mean']:.{digits}f} ± {row[key]['std']:.{digits}f}"
+            for key, digits in (("psnr_volume", 2), ("ssim_volume", 3), ("psnr_dynamic", 2))
+        ]
+        parameters = "" if row["parameters"] is None else f"{row['parameters']:,}"
+        peak = "" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 1e6:.0f}"
+        ratio = f"{row['seconds'] / base['seconds']:.3g}"
+        lines.append(
+            f"| {name} | {ratio} | {row['seconds']:.3g} | {' | '.join(quality)} | {parameters} | {peak} |"
+        )
+    lines += ["", "| training step | relative to the plain way | samples per second |", "|---|---:|---:|"]
+    for i, row in enumerate(result["training"]):
+        name = ("+ " if i else "") + row["measure"].replace("_", "-")
+        lines.append(f"| {name} | {row['ratio']:.2f} | {row['samples_per_second']:.3g} |")
+    lines += [
+        "",
+        "| cascades | memory with checkpointing / MB | without / MB | time with / without |",
+        "|---|---:|---:|---:|",
+    ]
+    for number in dict.fromkeys(row["cascades"] for row in result["cascades"]):
+        without, with_ = (
+            next(r for r in result["cascades"] if r["cascades"] == number and r["checkpointing"] is kept)
+            for kept in (False, True)
+        )
+        lines.append(
+            f"| {number} | {with_['peak_bytes'] / 1e6:.1f} | {without['peak_bytes'] / 1e6:.1f} "
+            f"| {with_['seconds'] / without['seconds']:.2f} |"
+        )
+    made, started = result["phantom"], result["start_up"]
+    lines += [
+        "",
+        f"A phantom takes {made['one_process']:.2f} s in one process, {made['all_processes']:.2f} s in all of them.",
+        "From a moved slider of the mask explorer to its picture: "
+        + ", ".join(
+            f"{name.replace('_', ' ')} {1e3 * seconds:.0f} ms" for name, seconds in result["sliders"].items()
+        )
+        + ".",
+        "Start-up: " + ", ".join(f"`{name}` {seconds:.2f} s" for name, seconds in started.items()) + ".",
+        "",
+        f"{result['n_cines']} cines of {result['data']}, {'x'.join(map(str, result['shape']))}; {result['machine']}; "
+        f"{result['versions']}; {result['date']}{'; quick' if result['quick'] else ''}.",
+    ]
+    return "\n".join(lines)
