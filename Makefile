@@ -28,18 +28,18 @@ lab: $(ENV)  ## open the first notebook in JupyterLab
 	$(PY) -m jupyter lab notebooks/01_sampling.ipynb
 
 notebooks: $(ENV)  ## notebooks/*.py -> notebooks/*.ipynb, executed on the demo profile, to commit
-	$(PY) -c "from dmri_helpers import report; report.write_notebooks()"
+	$(PY) -c "from dmri_helpers.course.notebooks import write_notebooks; write_notebooks()"
 
 handout: $(ENV)  ## student notebooks without solutions, and a zip for a course platform -> build/handout*
-	$(PY) -c "from dmri_helpers import handout; handout.write_handout()"
+	$(PY) -c "from dmri_helpers.course.handout import write_handout; write_handout()"
 
 figures: $(ENV)  ## what the notebooks drew and measured on phantoms -> figures/, the ladders in README.md
-	$(PY) -c "from dmri_helpers import report; report.write_figures()"
+	$(PY) -c "from dmri_helpers.course.figures import write_figures; write_figures()"
 
 bench: $(ENV)  ## quality, time and memory of everything on this machine -> figures/benchmark.*, README.md
 	$(PY) -m dmri_helpers bench --json figures/benchmark.json --md figures/benchmark.md --png figures/benchmark.png \
 	    --force $(BENCH)
-	$(PY) -c "from dmri_helpers import report; report.write_readme()"
+	$(PY) -c "from dmri_helpers.course.figures import write_readme; write_readme()"
 
 environment: $(ENV)  ## make .venv, and no more
 

@@ -724,14 +724,14 @@ class Report:
 
     def __call__(self) -> None:
         try:
-            from . import report
+            from .course.site import build_report
         except ModuleNotFoundError as error:
             raise UsageError(
                 f"the report needs {error.name}; expected an installation with [report]"
             ) from None
         if self.data != "phantom":
             _open(self.data, None)
-        report.build_report(self.out, self.data, self.profile)
+        build_report(self.out, self.data, self.profile)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

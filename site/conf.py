@@ -1,4 +1,4 @@
-"""Sphinx: one site from the pages here, the executed notebooks and what `dmri_helpers.report` generates."""
+"""Sphinx: one site from the pages here, the executed notebooks and what `dmri_helpers.course` generates."""
 
 project = "Dynamic MRI reconstruction"
 author = "The authors of dmri-helpers"

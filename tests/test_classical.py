@@ -22,9 +22,9 @@ from dmri_helpers.classical import (
     with_conjugates,
     zero_filled,
 )
+from dmri_helpers.course.notebooks import ROOT
 from dmri_helpers.fourier import fft2c, ifft2c
 from dmri_helpers.operators import ForwardModel
-from dmri_helpers.report import ROOT
 from dmri_helpers.sampling import ky_t_mask
 
 ITERATIVE = [kt_tv, low_rank_sparse]

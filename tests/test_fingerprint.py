@@ -11,9 +11,9 @@ import torch
 from skimage.metrics import structural_similarity
 
 from dmri_helpers import cli
+from dmri_helpers.course.notebooks import ROOT
 from dmri_helpers.data import Cines, open_cine
 from dmri_helpers.data.phantom import phantom
-from dmri_helpers.report import ROOT
 from dmri_helpers.studies.fingerprint import (
     PUBLISHED,
     REAL_SHAPE,

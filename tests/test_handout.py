@@ -9,7 +9,8 @@ import jupytext
 import nbformat
 import pytest
 
-from dmri_helpers import exercises, handout
+from dmri_helpers import exercises
+from dmri_helpers.course import handout
 
 SOURCES = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("[0-9][0-9]_*.py"))
 each = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
@@ -103,7 +104,7 @@ def test_zip_has_all_that_the_notebooks_need(tmp_path):
     names = zipfile.ZipFile(archive).namelist()
     for needed in (
         "notebooks/01_sampling.ipynb",
-        "dmri_helpers/data.py",
+        "dmri_helpers/data/cines.py",
         "requirements.lock",
         "README.md",
         "Makefile",

@@ -7,24 +7,26 @@ from pathlib import Path
 
 import pytest
 
-from dmri_helpers import cli, methods, report
+from dmri_helpers import cli, methods
+from dmri_helpers.course.figures import readme_with_tables
+from dmri_helpers.course.notebooks import ROOT
 from dmri_helpers.data.phantom import phantom
 
-README = (report.ROOT / "README.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_ladders_are_those_of_figures():
-    assert report.readme_with_tables(README) == README, "run `make figures`"
+    assert readme_with_tables(README) == README, "run `make figures`"
 
 
 def test_targets_and_links_exist():
-    makefile = (report.ROOT / "Makefile").read_text()
+    makefile = (ROOT / "Makefile").read_text()
     for target in set(
         re.findall(r"make ([a-z]+)\b", "\n".join(re.findall(r"`[^`]+`|^make.*", README, re.MULTILINE)))
     ):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
     for link in re.findall(r"\]\(([^)#]+)\)", README):
-        assert (report.ROOT / link).exists(), link
+        assert (ROOT / link).exists(), link
 
 
 @pytest.mark.parametrize("line", re.findall(r"^dmri (.+?)(?:  +#.*)?$", README, re.MULTILINE))
@@ -42,7 +44,7 @@ def test_weights_fit_the_repository():
 
 
 def test_transfer_in_the_readme_is_the_measured_one():
-    measured = json.loads((report.ROOT / "figures/transfer/transfer.json").read_text(encoding="utf-8"))
+    measured = json.loads((ROOT / "figures/transfer/transfer.json").read_text(encoding="utf-8"))
     for trained_on in ("phantom", "real"):
         assert f"{measured[trained_on]['psnr_volume']['mean']:.2f} dB" in README
     assert measured["gap_psnr_volume"] < 1

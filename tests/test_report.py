@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dmri_helpers import report
+from dmri_helpers.course import render
+from dmri_helpers.course import site as report
+from dmri_helpers.course.notebooks import ReportError, _smaller, write_notebooks
+from dmri_helpers.course.render import PDF
 
 SITE = Path(__file__).resolve().parents[1] / "site"
 FIRST = """# %% [markdown]
@@ -145,7 +148,7 @@ def test_failing_cell_is_named_and_the_last_report_stays(tmp_path):
     course.build()
     page = (course.out / "index.html").read_bytes()
     (course.notebooks / "06_ladder.py").write_text(LAST + "\n# %%\n1 / 0\n")
-    with pytest.raises(report.ReportError) as error:
+    with pytest.raises(ReportError) as error:
         course.build()
     assert str(error.value) == "06_ladder.py, code cell 2 of 2 (1 / 0): ZeroDivisionError: division by zero"
     assert (course.out / "index.html").read_bytes() == page
@@ -167,7 +170,7 @@ def test_stored_notebooks_are_the_same_every_time(course, tmp_path):
     again = Course(tmp_path)
     stored = []
     for one in (course, again):
-        report.write_notebooks("tiny", one.notebooks, one.folder / "build")
+        write_notebooks("tiny", one.notebooks, one.folder / "build")
         stored.append([path.read_text() for path in sorted(one.notebooks.glob("*.ipynb"))])
     assert stored[0] == stored[1] and len(stored[0]) == 2
     last = json.loads(stored[0][1])
@@ -223,7 +226,7 @@ def test_figures_formulas_solutions_and_the_assignment(course, page):
 @pytest.mark.browser
 def test_pdf_holds_everything_within_its_margins(course, browser):
     page = browser.new_page()  # this page is for paper: it may look for a search index that it has not
-    pdf = course.out / report.PDF
+    pdf = course.out / PDF
     assert pdf.read_bytes().startswith(b"%PDF") and pdf.stat().st_size > 50_000
     page.set_viewport_size({"width": 658, "height": 900})  # A4 without margins
     page.emulate_media(media="print")
@@ -242,9 +245,9 @@ def test_pdf_holds_everything_within_its_margins(course, browser):
 def test_without_chromium_there_is_a_site_and_a_word(tmp_path, monkeypatch, capfd):
     course = Course(tmp_path)
     (course.notebooks / "01_small.py").unlink()
-    monkeypatch.setattr(report.shutil, "which", lambda name: None)
+    monkeypatch.setattr(render.shutil, "which", lambda name: None)
     course.build()
-    assert (course.out / "index.html").exists() and not (course.out / report.PDF).exists()
+    assert (course.out / "index.html").exists() and not (course.out / PDF).exists()
     assert "no PDF: for it, install Chromium" in capfd.readouterr().err
 
 
@@ -254,9 +257,10 @@ def test_a_chromium_that_fails_costs_the_pdf_alone(tmp_path, monkeypatch, capfd)
     broken = tmp_path / "chromium"
     broken.write_text("#!/bin/sh\nexit 3\n")
     broken.chmod(0o755)
-    monkeypatch.setattr(report, "_browser", lambda: str(broken))
+    for module in (report, render):
+        monkeypatch.setattr(module, "find_browser", lambda: str(broken))
     course.build()
-    assert (course.out / "index.html").exists() and not (course.out / report.PDF).exists()
+    assert (course.out / "index.html").exists() and not (course.out / PDF).exists()
     assert f"no PDF: {broken} does not print" in capfd.readouterr().err
 
 
@@ -266,8 +270,8 @@ def test_large_pictures_of_stored_notebooks_keep_256_colours():
     png = io.BytesIO()
     Image.fromarray(noise).save(png, "PNG")
     whole = base64.b64encode(png.getvalue()).decode()
-    small = report._smaller(whole)
-    assert len(small) < 0.6 * len(whole) and report._smaller(small) == small
+    small = _smaller(whole)
+    assert len(small) < 0.6 * len(whole) and _smaller(small) == small
     shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(small))).convert("RGB")).astype(int)
     assert abs(shown - noise[..., :3]).mean() < 25
 

@@ -10,8 +10,8 @@ import jupytext
 import nbformat
 from nbformat import NotebookNode
 
-from .report import ROOT, package_files, sources
-from .results.files import write
+from ..results.files import write
+from .notebooks import ROOT, package_files, sources
 
 START = """# Dynamic MRI reconstruction: student notebooks
 

@@ -1,0 +1,50 @@
+"""What the notebooks drew and measured, for figures/, and the tables of the README."""
+
+import json
+from pathlib import Path
+
+from ..results.files import write
+from ..results.tables import markdown
+from .notebooks import ROOT, Build, execute_notebook, sources
+
+
+def write_figures(
+    profile: str | None = None, figures: Path = ROOT / "figures", build: Path = ROOT / "build"
+) -> None:
+    """Copy what the notebooks drew and measured on phantoms to ``figures/<profile>-phantom``; execute what changed.
+
+    Only of phantoms: pictures of other data may not be ours to publish. On the demo profile the ladders of the
+    README are written anew, too: that of the notebooks, and that of the numbers in ``figures/real-cines``.
+    """
+    run = Build(profile, "phantom", build)
+    for source in sources(ROOT / "notebooks"):
+        execute_notebook(source, run)
+    for path in sorted(run.results.glob("*")):
+        write(figures / run.name / path.name, path.read_bytes())
+    print(f"{figures / run.name}")
+    if run.profile == "demo":
+        write_readme(figures)
+
+
+def write_readme(figures: Path = ROOT / "figures") -> None:
+    """Bring the tables of the README up to date."""
+    readme = ROOT / "README.md"
+    write(readme, readme_with_tables(readme.read_text(encoding="utf-8"), figures).encode())
+
+
+def readme_with_tables(text: str, figures: Path = ROOT / "figures") -> str:
+    """The README with its two ladders and the bench as ``figures`` has them; each with machine and date."""
+    ladder = json.loads((figures / "demo-phantom" / "06_ladder.json").read_text(encoding="utf-8"))
+    real = [json.loads(path.read_text(encoding="utf-8")) for path in (figures / "real-cines").glob("*.json")]
+    real.sort(key=lambda result: result["psnr"]["mean"])
+    tables = {
+        f"ladder {name}": markdown(result)
+        + f"\n\n{result['n_cines']} cines; {result['machine']}; {result['date']}."
+        for name, result in {"phantom": ladder, "real": {**real[-1], "rows": real}}.items()
+    }
+    tables["bench"] = (figures / "benchmark.md").read_text(encoding="utf-8").strip()
+    for name, table in tables.items():
+        begin, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
+        before, rest = text.split(begin)
+        text = before + begin + table + end + rest.split(end)[1]
+    return text

@@ -1,0 +1,82 @@
+"""Sphinx makes a site of the pages, Chromium prints them as one PDF."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from .notebooks import ReportError
+
+PDF = "dynamic-mri-reconstruction.pdf"
+
+
+def render_pages(pages: Path, target: Path, builder: str) -> None:
+    print(f"rendering the site ({builder})", file=sys.stderr)
+    doctrees = pages.with_name(f"doctrees-{builder}")
+    command = [sys.executable, "-m", "sphinx", "-q", "-b", builder, "-d", doctrees, pages, target]
+    done = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, env=os.environ | {"NO_COLOR": "1"}
+    )
+    told = done.stderr.replace(f"{pages}{os.sep}", "").strip()
+    if done.returncode:
+        raise ReportError(f"Sphinx: {told}")
+    if told and builder == "html":  # the other builder says the same again
+        print(told, file=sys.stderr)
+
+
+def find_browser() -> str | None:
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def print_pdf(pages: Path, target: Path) -> Path | None:
+    """All pages as one PDF, printed by Chromium; None, and a word on standard error, where there is none."""
+    browser = find_browser()
+    if browser is None:
+        print("no PDF: for it, install Chromium (Debian, Ubuntu: the package chromium)", file=sys.stderr)
+        return None
+    from playwright.sync_api import Error, sync_playwright
+
+    render_pages(pages, target, "singlehtml")
+    print("printing the PDF", file=sys.stderr)
+    small = "font-size:8px;width:100%;text-align:center;color:#555"
+    try:
+        with sync_playwright() as playwright:
+            chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+            page = chromium.new_page()
+            page.goto((target / "index.html").as_uri())
+            page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+            page.evaluate("window.MathJax && MathJax.startup.promise")
+            page.emulate_media(media="print", color_scheme="light")
+            page.pdf(
+                path=target / PDF,
+                format="A4",
+                margin=dict.fromkeys(("top", "bottom", "left", "right"), "18mm"),
+                print_background=True,
+                outline=True,
+                tagged=True,
+                display_header_footer=True,
+                header_template="<span></span>",
+                footer_template=f"<div style='{small}'><span class='pageNumber'></span></div>",
+            )
+            chromium.close()
+    except Error as error:
+        print(f"no PDF: {browser} does not print ({error.message.splitlines()[0]})", file=sys.stderr)
+        return None
+    return target / PDF
+
+
+def replace_report(out: Path, rendered: Path, pdf: Path | None, stamp: str) -> None:
+    """Put a rendered site where the last one is, complete or not at all."""
+    fresh, old = out.with_name(f"{out.name}.new"), out.with_name(f"{out.name}.old")
+    for path in (fresh, old):
+        shutil.rmtree(path, ignore_errors=True)
+    unused = ("mml-*.js", "tex-svg*.js", "tex-mml-*.js", "tex-chtml-*.js", "node-main.js")  # of MathJax
+    shutil.copytree(rendered, fresh, ignore=shutil.ignore_patterns(*unused))
+    if pdf:
+        shutil.copy(pdf, fresh / PDF)
+    (fresh / ".stamp").write_text(stamp)
+    if out.exists():
+        out.rename(old)
+    fresh.rename(out)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,245 @@
+"""Execute the notebooks and render them, with a landing page, as one site that needs no network.
+
+Only what changed is done again: ``build/notebooks/<profile>-<data>/`` keeps every executed notebook with the
+stamp of all it depends on, ``build/site/<profile>-<data>/`` what Sphinx reads and has read.
+"""
+
+import hashlib
+import html
+import json
+import os
+import platform
+import re
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from ..results.files import write
+from ..results.names import COLUMNS, LABELS
+from ..results.tables import ladder_table, measured, number, seconds
+from .notebooks import ROOT, Build, digest, execute_notebook, sources
+from .render import PDF, find_browser, print_pdf, render_pages, replace_report
+
+
+def build_report(
+    out: str | Path = ROOT / "build" / "report",
+    data: str | None = None,
+    profile: str | None = None,
+    *,
+    notebooks: Path = ROOT / "notebooks",
+    site: Path = ROOT / "site",
+    build: Path = ROOT / "build",
+) -> Path:
+    """Execute the notebooks, render the site, print where it is, the times and the results ladder.
+
+    Parameters
+    ----------
+    out
+        folder of the site; an earlier report there is replaced once the new one is complete
+    data
+        ``phantom`` or the path of a file of cines; by default what ``DMRI_DATA`` names
+    profile
+        ``tiny``, ``demo`` or ``full``; by default what ``DMRI_PROFILE`` names
+    notebooks
+        folder of the sources ``NN_name.py``
+    site
+        folder of the Sphinx sources
+    build
+        folder of everything generated on the way
+
+    Returns
+    -------
+        path of the landing page
+
+    Raises
+    ------
+    ValueError
+        if there is no such profile or data, or if ``out`` holds something that is no report
+    ReportError
+        if a cell fails or Sphinx does; the earlier report stays
+    """
+    run = Build(profile, data, build)
+    out = Path(out)
+    if out.exists() and not (out / "searchindex.js").exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"{out}: holds something that is no report; choose another folder")
+    executed = [execute_notebook(source, run) for source in sources(notebooks)]
+
+    pages = build / "site" / run.name / "source"
+    _write_all(_pages(site, executed, run), pages)
+    stamp = digest(sorted(path for path in pages.rglob("*") if path.is_file()), str(out.resolve()))
+    if not (out / ".stamp").exists() or (out / ".stamp").read_text() != stamp:
+        render_pages(pages, pages.with_name("html"), "html")
+        pdf = print_pdf(pages, pages.with_name("single"))
+        replace_report(out, pages.with_name("html"), pdf, stamp)
+
+    print(f"\nReport: {out / 'index.html'}   (profile {run.profile}, data {run.source})")
+    if (out / PDF).exists():
+        print(f"   PDF: {out / PDF}")
+    print()
+    width = max(len(path.stem) for path in executed)
+    for path in executed:
+        print(f"  {path.stem:{width}}  {run.record(path)['seconds']:6.0f} s")
+    ladder = _ladder(run)
+    print("\n" + ladder_table(ladder) if ladder else "\nNo results ladder: 06 has written none for this run.")
+    return out / "index.html"
+
+
+def _pages(site: Path, executed: list[Path], run: Build) -> dict[str, bytes]:
+    """All that Sphinx reads: pages of the site, executed notebooks, and what is generated from this run."""
+    files = [path for path in sorted(site.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
+    pages = {path.relative_to(site).as_posix(): path.read_bytes() for path in files}
+    pages |= {f"chapters/{path.name}": _chapter(path) for path in executed}
+    pages["generated/heart.md"] = _heart_page(executed[-1]).encode()
+    for picture in run.results.glob("06_ladder.png"):
+        pages[f"generated/{picture.name}"] = picture.read_bytes()
+    paper = f'<p>On paper: <a href="{PDF}">the whole course as one PDF</a>.</p>\n'
+    pages["generated/paper.md"] = paper.encode() if find_browser() else b""
+    pages["generated/chapters.md"] = _cards(executed).encode()
+    pages["generated/ladder.md"] = _ladder_page(_ladder(run), run).encode()
+    pages["generated/run.md"] = _run_page(executed, run).encode()
+    return pages
+
+
+def _chapter(executed: Path) -> bytes:
+    """A notebook as the site shows it: linked figures with alternative texts, numbered equations, parts of the
+    assignment in the margin, solutions folded away."""
+    notebook = nbformat.read(executed, as_version=4)
+    for before, cell in zip([None, *notebook.cells], notebook.cells, strict=False):
+        if cell.cell_type != "markdown":
+            if any("image/png" in output.get("data", {}) for output in cell.get("outputs", [])):
+                drawn = f"drawn by {cell.source.strip().splitlines()[-1]}"
+                cell.metadata.setdefault("mystnb", {}).setdefault("image", {})["alt"] = drawn
+            if "solution" in cell.metadata.get("tags", []):
+                prompts = {"code_prompt_show": "Solution", "code_prompt_hide": "Hide the solution"}
+                cell.metadata.setdefault("mystnb", {}).update(prompts)
+            continue
+        caption = re.match(r"\*\*(?:Figure|Table) \d\.\d+\.\*\*\s*(.+?)(?=\n\n|\Z)", cell.source, re.DOTALL)
+        if caption and before is not None and before.cell_type == "code":
+            words = re.sub(r"[*`$\\]", "", " ".join(caption[0].split()))
+            before.metadata.setdefault("mystnb", {}).setdefault("image", {})["alt"] = words
+        text = re.sub(
+            r"^\*\*(Figure|Table) (\d)\.(\d+)\.\*\*",
+            lambda found: f"({_anchor(found)})=\n{found[0]}",
+            cell.source,
+            flags=re.MULTILINE,
+        )
+        text = re.sub(
+            r"(?<!\*)\b(Figure|Table) (\d)\.(\d+)", lambda found: f"[{found[0]}](#{_anchor(found)})", text
+        )
+        text = re.sub(
+            r"^\$\$(?:(?!\$\$).)+\$\$$",
+            lambda found: f"{found[0]} (eq-{hashlib.sha256(found[0].encode()).hexdigest()[:8]})",
+            text,
+            flags=re.MULTILINE | re.DOTALL,
+        )
+        text = re.sub(
+            r"^> \*\*Assignment, (part \w)\.\*\*(.*(?:\n>.*)*)", _in_the_margin, text, flags=re.MULTILINE
+        )
+        if "solution" in cell.metadata.get("tags", []):
+            text = f":::::{{dropdown}} What comes out\n{text}\n:::::"
+        cell.source = text
+    return nbformat.writes(notebook).encode()
+
+
+def _anchor(found: re.Match) -> str:
+    return "-".join(found.groups()).lower()
+
+
+def _in_the_margin(found: re.Match) -> str:
+    text = re.sub(r"^> ?", "", found[2], flags=re.MULTILINE).strip()
+    return f"::::{{admonition}} Assignment, {found[1]}\n:class: margin assignment\n{text}\n::::\n"
+
+
+def _heart_page(last: Path) -> str:
+    """The last viewer of the course, playing: for the landing page."""
+    outputs = [o for cell in nbformat.read(last, as_version=4).cells for o in cell.get("outputs", [])]
+    viewers = [
+        o.data["text/html"] for o in outputs if "dmri-slider" in o.get("data", {}).get("text/html", "")
+    ]
+    if not viewers:
+        return ""
+    play = """<script>addEventListener("load", () => matchMedia("(prefers-reduced-motion: reduce)").matches ||
+document.querySelector(".dmri-slider button").click())</script>"""
+    return f"```{{raw}} html\n{viewers[-1]}\n{play}\n```\n"
+
+
+def _write_all(pages: dict[str, bytes], folder: Path) -> None:
+    for name, content in pages.items():
+        write(folder / name, content)
+    for path in folder.rglob("*"):
+        if path.is_file() and path.relative_to(folder).as_posix() not in pages:
+            path.unlink()
+
+
+def _title(notebook: Path) -> tuple[str, str]:
+    """Title and question: the first heading of a notebook and the paragraph below it."""
+    cells = nbformat.read(notebook, as_version=4).cells
+    text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    found = re.search(r"^# +(.+?)\s*$\s*(.*?)(?=\n\s*\n|\n#|\Z)", text, re.MULTILINE | re.DOTALL)
+    question = " ".join(found[2].split()).removeprefix("**Question.** ") if found else ""
+    return (found[1] if found else notebook.stem), question
+
+
+def _cards(executed: list[Path]) -> str:
+    """One card per chapter, from the notebook itself, and the table of contents."""
+    lines = ["::::{grid} 1 2 2 3", ":gutter: 3", ""]
+    for path in executed:
+        title, question = _title(path)
+        lines += [f":::{{grid-item-card}} {title}", f":link: chapters/{path.stem}", ":link-type: doc"]
+        lines += [question, ":::"]
+    lines += ["::::", "", "```{toctree}", ":hidden:", ":caption: Notebooks", ""]
+    return "\n".join([*lines, *(f"chapters/{path.stem}" for path in executed), "```", ""])
+
+
+def _ladder(run: Build) -> dict[str, Any]:
+    path = run.results / "06_ladder.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def _ladder_page(ladder: dict[str, Any], run: Build) -> str:
+    """The results ladder of this very run as a table with bars."""
+    if not ladder:
+        return "```{note}\nThis run has not measured a ladder: the last notebook writes it.\n```\n"
+    shown = measured(ladder)
+    best, least = (f(row["psnr"]["mean"] for row in ladder["rows"] if "psnr" in row) for f in (max, min))
+    heads = "".join(f"<th>{COLUMNS[name][0]}</th>" for name in shown)
+    body = ""
+    for row in ladder["rows"]:
+        cells = "".join(f"<td>{number(row.get(name), COLUMNS[name][1])}</td>" for name in shown)
+        share = 8 + 92 * (row["psnr"]["mean"] - least) / max(best - least, 1e-9)
+        bar = f'<span class="ladder-bar" style="width:{share:.0f}%"></span>'
+        label = html.escape(LABELS.get(row["method"], row["method"]))
+        body += f"<tr><th>{label}{bar}</th>{cells}<td>{seconds(row)}</td></tr>\n"
+    facts = (f"profile {ladder['profile']}", f"data {ladder['data']}", ladder["machine"], ladder["date"])
+    about = html.escape(" · ".join(map(str, facts)))
+    fast = f"""```{{admonition}} Fast-mode output
+:class: warning
+These numbers come from the `{run.profile}` profile: small networks, trained briefly. They show how methods
+are compared, not what networks can do. `DMRI_PROFILE=full make report` trains in full.
+```
+
+"""
+    picture = ""
+    if (run.results / "06_ladder.png").exists():
+        told = "; ".join(
+            f"{row['method']} {row['psnr']['mean']:.1f} dB" for row in ladder["rows"] if "psnr" in row
+        )
+        picture = f"```{{image}} /generated/06_ladder.png\n:alt: the ladder, PSNR by method: {told}\n```\n"
+    return f"""{fast if run.profile != "full" else ""}{picture}<div class="ladder">
+<table><thead><tr><th>method</th>{heads}<th>s / cine</th></tr></thead>
+<tbody>
+{body}</tbody></table>
+</div>
+<p class="ladder-note">{about}. Mean ± standard deviation over the test cines; bars: PSNR.</p>
+"""
+
+
+def _run_page(executed: list[Path], run: Build) -> str:
+    """Time and date of every notebook of this run."""
+    lines = ["| notebook | executed | seconds |", "|---|---|--:|"]
+    for path in executed:
+        record = run.record(path)
+        lines.append(f"| [](chapters/{path.stem}.ipynb) | {record['date']} | {record['seconds']:.0f} |")
+    machine = f"Python {platform.python_version()}, {os.cpu_count()} cores"
+    return "\n".join([f"Profile `{run.profile}`, data `{run.source}`, {machine}.", "", *lines, ""])
