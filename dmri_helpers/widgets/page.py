@@ -53,8 +53,6 @@ def data_uri(content: bytes, kind: str) -> str:
 
 
 _STYLE = asset("page.css")
-
-
 _SCRIPT = asset("page.js")
 
 

@@ -12,8 +12,6 @@ from .. import plotting
 from .page import BUDGET, asset, data_uri, encode_image, error_colors, font, page_html, to_bytes
 
 _STYLE = asset("viewer.css")
-
-
 _SCRIPT = asset("viewer.js")
 
 

@@ -652,5 +652,5 @@ def test_script_without_a_main_guard(tmp_path):
 
 
 def _environment(tmp_path: Path) -> dict[str, str]:
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     return os.environ | {"DMRI_CACHE": str(tmp_path), "PYTHONPATH": str(root), "OMP_NUM_THREADS": "2"}

@@ -20,7 +20,7 @@ from pooch import core
 from dmri_helpers import cli
 from dmri_helpers.data import fetch
 
-SAMPLES = Path(__file__).resolve().parents[2] / "shared" / "data" / "import_samples"
+SAMPLES = Path(__file__).resolve().parents[3] / "shared" / "data" / "import_samples"
 VIEWS = {"short-axis": "S5", "long-axis": "S6"}
 FILES = {
     f"{folder}/I{i}.dcm": f"{folder}{i}".encode() * 40_000 for folder in VIEWS.values() for i in range(6)

@@ -15,7 +15,7 @@ from dmri_helpers import cli, data, training
 from dmri_helpers.runs import processes, read_log
 
 pytest.importorskip("accelerate", reason="accelerate is not installed: [test]")
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TORCHRUN = "-m torch.distributed.run --standalone --nproc-per-node 2 -m -- dmri_helpers".split()
 OPTIONS = """train --data cines.npz --split 7 3 1 --model unrolled --cascades 1 --features 3 --epochs 4
     --start view_sharing --learning-rate 1e-2 --crop 12 --acceleration 3 --center-lines 3 --ema 0.8 --clip 1e-2

@@ -12,7 +12,7 @@ import pytest
 from dmri_helpers import exercises
 from dmri_helpers.course import handout
 
-SOURCES = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("[0-9][0-9]_*.py"))
+SOURCES = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("[0-9][0-9]_*.py"))
 each = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
 
 

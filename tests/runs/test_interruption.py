@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from dmri_helpers.runs import read_log
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork and no kill -9 on this system")
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = """--data cines.npz --model dual_unet --frames 4 --init-features 2 --depth 1 --resnet-features 2 --epochs 6
     --batch-size 2 --learning-rate 1e-2 --crop 12 --acceleration 3 --center-lines 3 --ema 0.8 --clip 1 --noise 0.01
     --augment --resume""".split()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_widgets import EXPLORERS, beating
+from widgets.test_widgets import EXPLORERS, beating
 
 from dmri_helpers import widgets
 
@@ -20,7 +20,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="no chromium on this machine: the browser was not tested"
 )
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FRAME = 'input[aria-label="frame"]'
 PIXELS = "nodes => nodes.map(node => node.toDataURL())"
 

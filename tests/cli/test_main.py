@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,15 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from data.test_cines import BAD_FILES
 from safetensors.torch import load_file
-from test_data import BAD_FILES
 
 from dmri_helpers import cli, methods, metrics, training
+from dmri_helpers.cli.main import _parse
+from dmri_helpers.cli.output import EVALUATION_SEED, PROFILES
+from dmri_helpers.cli.train import IMAGES_OF
 from dmri_helpers.data import open_cine
 from dmri_helpers.results.files import finite
 from dmri_helpers.sampling import achieved_acceleration, ky_t_mask
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 FAST = "--acceleration 4 --center-lines 4".split()
 
 
@@ -284,7 +288,7 @@ def test_train_writes_the_seeds_folder_and_resumes(cines, capsys):
     n_test = text.count("Test cine ")
     assert text.count("Epoch ") == 2 and n_test >= 2 and text.count("| dual_unet |") == 1
     kinds = ("undersampled", "reconstruction", "full_sampling", "branch_real", "branch_imaginary")
-    shown = range(min(n_test, cli.IMAGES_OF))
+    shown = range(min(n_test, IMAGES_OF))
     assert {path.name for path in (out / "images").iterdir()} == {
         f"{kind}_{i}.png" for kind in kinds for i in shown
     }
@@ -310,7 +314,7 @@ def test_training_goes_on_from_the_weights_of_another_run(cines):
 
 
 def test_bart_is_a_method_where_it_is_installed(cines, capsys, monkeypatch):
-    monkeypatch.setattr(cli.shutil, "which", lambda program: None)
+    monkeypatch.setattr(shutil, "which", lambda program: None)
     assert "found no program bart" in refused(capsys, "evaluate", "--data", cines, "--method", "bart")
 
 
@@ -335,7 +339,7 @@ def test_train_on_phantoms_by_default():
 def test_every_hyper_parameter_is_a_flag(capsys):
     from dataclasses import fields
 
-    profile = cli.PROFILES["tiny"]
+    profile = PROFILES["tiny"]
     for model in ("dual_unet", "unrolled"):
         assert cli.main(["train", "--model", model, "--help"]) == 0
         text = capsys.readouterr().out
@@ -346,13 +350,11 @@ def test_every_hyper_parameter_is_a_flag(capsys):
 
 
 def test_profile_gives_the_defaults():
-    command = cli._parse(
-        ["train", "--out", "x", "--profile", "demo", "--model", "unrolled", "--cascades", "2"]
-    )
-    demo = cli.PROFILES["demo"]
+    command = _parse(["train", "--out", "x", "--profile", "demo", "--model", "unrolled", "--cascades", "2"])
+    demo = PROFILES["demo"]
     assert command.network.cascades == 2 and command.network.features == demo.unrolled.features
     assert command.training == demo.unrolled_training
-    assert cli._parse(["train", "--out", "x"]).network == cli.PROFILES["tiny"].dual_unet
+    assert _parse(["train", "--out", "x"]).network == PROFILES["tiny"].dual_unet
 
 
 @pytest.mark.parametrize("command", ["", "evaluate", "reconstruct", "train", "phantom", "info", "report"])
@@ -394,4 +396,4 @@ def test_the_seeds_protocol_on_real_cines(cine_dev, method, expected):
 def test_shipped_networks_are_not_evaluated_on_what_they_learnt_from():
     described = (methods.WEIGHTS / "README.md").read_text()
     trained_on = {int(seed) for seed in re.findall(r"--phantom-seed (\d+)", described)} | {0}
-    assert cli.EVALUATION_SEED not in trained_on
+    assert EVALUATION_SEED not in trained_on

@@ -18,7 +18,7 @@ from dmri_helpers.course import site as report
 from dmri_helpers.course.notebooks import ReportError, _smaller, write_notebooks
 from dmri_helpers.course.render import PDF
 
-SITE = Path(__file__).resolve().parents[1] / "site"
+SITE = Path(__file__).resolve().parents[2] / "site"
 FIRST = """# %% [markdown]
 # # A small notebook
 #

@@ -5,6 +5,7 @@ import random
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import h5py
@@ -26,7 +27,7 @@ from dmri_helpers.data.cines import DataError
 from dmri_helpers.data.formats import reading
 from dmri_helpers.data.formats.raw import Raw, one_size
 
-SAMPLES = Path(__file__).resolve().parents[2] / "shared" / "data" / "import_samples"
+SAMPLES = Path(__file__).resolve().parents[4] / "shared" / "data" / "import_samples"
 
 
 @pytest.fixture(autouse=True)
@@ -243,7 +244,7 @@ def test_acdc_recipe(acdc, capsys):
 
 def test_acdc_shuffled_keeps_patients_beside_their_slices(acdc, monkeypatch):
     whole = imported("acdc", acdc, "out.npz", "--size", 24)
-    monkeypatch.setattr(cli, "SEED_CINES", 5)
+    monkeypatch.setattr(import_module("dmri_helpers.cli.cines"), "SEED_CINES", 5)
     first, again, other = (
         imported("acdc", acdc, "out.npz", "--size", 24, "--seed-recipe", "--seed", seed, "--force")
         for seed in (0, 0, 1)
@@ -878,7 +879,7 @@ def test_packages_wait_until_a_door_is_opened():
         "import sys; import dmri_helpers.data.formats.reading; "
         "print({'nibabel', 'pydicom', 'h5py', 'scipy', 'ismrmrd'} & set(sys.modules))"
     )
-    root = str(Path(__file__).parents[1])
+    root = str(Path(__file__).parents[3])
     environment = os.environ | {"PYTHONPATH": root}
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
     assert run.stdout == "set()\n", run.stderr

@@ -1,0 +1,3 @@
+"""The command line: ``dmri`` or ``python -m dmri_helpers``."""
+
+from .main import main as main

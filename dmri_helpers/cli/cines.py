@@ -1,0 +1,233 @@
+"""``dmri phantom``, ``info``, ``fetch`` and ``import``: where cines come from."""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, UseAppendAction, arg
+
+from .output import UsageError, check_output, writing_to
+
+SEED_CINES = 200  # of the seed report's data set
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """Write beating-heart phantoms, with labels and volume curves.
+
+    Example: dmri phantom --out phantom.npz --n 28 --seed 0
+
+    Example: dmri phantom --out phantom.npz --n 16 --png phantom.png
+    """
+
+    out: Path
+    """.npz to write: 'dataset' (n, t, y, x), 'labels', 'lv_volume' (mL), 'ejection_fraction', 'group', and in
+    'groups' the patient of every cine; all of it is in memory first"""
+    n: int = 28
+    """number of phantoms"""
+    seed: int = 0
+    """another seed gives other anatomies"""
+    frames: int = 20
+    """of one heart beat"""
+    size: tuple[int, int] = (192, 192)
+    """phase-encode lines and readout columns"""
+    complex: bool = False
+    """with phase: complex64 instead of float32 magnitude"""
+    png: Path | None = None
+    """where to draw them: the first frame of each"""
+    force: bool = False
+    """overwrite what is there"""
+
+    def __call__(self) -> None:
+        check_output(self.out, self.force)
+        check_output(self.png, self.force)
+        from ..data import phantom_arrays
+        from ..results.files import save_npz
+
+        arrays = phantom_arrays(self.n, (self.frames, *self.size), self.seed, self.complex)
+        with writing_to(self.out):
+            save_npz(self.out, arrays)
+        print(f"{self.out}: {self.n} phantoms, shape {arrays['dataset'].shape}")
+        if self.png is not None:
+            from .. import plotting
+
+            titles = [
+                f"{group.replace('_', ' ').replace('rv', 'RV')}, EF {100 * fraction:.0f} %"
+                for group, fraction in zip(arrays["group"], arrays["ejection_fraction"], strict=True)
+            ]
+            with writing_to(self.png):
+                plotting.save(plotting.gallery(abs(arrays["dataset"][:, 0]), titles), self.png)
+            print(f"{self.png}: their first frames")
+
+
+@dataclass(frozen=True)
+class Info:
+    """Say what a file holds and what would be done to its values.
+
+    Example: dmri info cine.npz
+    """
+
+    path: Annotated[Positional[str], arg(metavar="PATH")]
+    """a file or folder of cines (all that `dmri import` reads), or 'phantom'"""
+
+    def __call__(self) -> None:
+        from ..data import open_cine
+
+        cines = open_cine(self.path)
+        n, t, y, x = cines.shape
+        low = min(cine.abs().min().item() for cine in cines)
+        high = max(cine.abs().max().item() for cine in cines)
+        kind = "complex64" if cines[0].is_complex() else "float32 magnitude"
+        groups = "unknown" if cines.groups is None else f"{len(set(cines.groups.tolist()))}"
+        print(f"{cines.source}: {n} cines of {t} frames, {y} phase-encode lines x {x} columns")
+        print(f"values: {kind}, magnitudes from {low:.4g} to {high:.4g}")
+        print(f"groups: {groups}")
+        print(
+            "\n".join(f"note: {note}" for note in cines.notes)
+            or "notes: none, the values are used as they are"
+        )
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """Download a public set of real cines, each file checked; without a name, list what there is.
+
+    Files that are there already are not fetched again, so after an error or Ctrl-C the same command goes on. The
+    folder is that of DMRI_CACHE (default ~/.cache/dmri); DMRI_MIRROR names a server to fetch from instead.
+
+    Example: dmri fetch
+
+    Example: dmri fetch ep-dataset --view short-axis --limit 4
+    """
+
+    name: Annotated[Positional[str | None], arg(metavar="[NAME]")] = None
+    """of the set"""
+    view: Literal["all", "short-axis", "long-axis"] = "all"
+    """only these cines"""
+    limit: int | None = None
+    """only so many cines of each view, from the middle of the stack"""
+
+    def __call__(self) -> None:
+        from ..data import fetch
+
+        if self.name is None:
+            print(fetch.table())
+            return
+        n = len(fetch.choose(self.name, self.view, self.limit))
+        cines = fetch.SETS[self.name]
+        size = f"{n} files, about {n * cines.file_bytes / 1e6:.0f} MB"
+        print(f"{self.name}: {cines.what}", f"licence: {cines.licence}", sep="\n")
+        print(f"source: {cines.source}", f"to fetch: {size}", sep="\n", flush=True)
+        folders = fetch.fetch(self.name, self.view, self.limit)
+        print(f"all {n} files are here, each with its SHA-256; next:")
+        for view, folder in folders.items():
+            print(f"dmri import {shlex.quote(str(folder))} {self.name}-{view}.npz")
+
+
+@dataclass(frozen=True)
+class Import:
+    """Read cines from NIfTI, DICOM, MATLAB, HDF5, ISMRMRD, .npy or .npz, say what was done, and write a .npz.
+
+    Other commands read all these as well; here is where frames are dropped, images cropped and arrays chosen.
+    The data set ACDC has a command of its own, `dmri import acdc`; its options follow `dmri import acdc --help`.
+
+    Example: dmri import patient.nii.gz cine.npz --frames 20 --size 192
+
+    Example: dmri import dicom_folder/ cine.npz --series 5
+
+    Example: dmri import cine.mat cine.npz --key images --axes yxt
+
+    Example: dmri import acdc ACDC/ cine.npz --seed-recipe
+    """
+
+    source: Annotated[Positional[Path], arg(metavar="SRC")]
+    """file, folder of DICOM files (searched to the bottom) or ACDC's folder of patients"""
+    out: Annotated[Positional[Path], arg(metavar="OUT.npz")]
+    """to write: 'dataset' (n, t, y, x), and 'groups', the patient of every cine by number"""
+    frames: int | None = None
+    """only the first so many; by default all"""
+    size: int | None = None
+    """crop or zero-pad in the middle to so many lines and columns; by default as they are"""
+    per_frame: bool = False
+    """scale every frame to [0, 1] by its own minimum and maximum, not every cine by its largest magnitude"""
+    key: str | None = None
+    """of the array in a .npz, MATLAB or HDF5 file; may be left out where only one fits"""
+    axes: str | None = None
+    """what the axes of an array are, such as yxt or yxnt; by default tyx or ntyx, of NIfTI yxnt"""
+    series: UseAppendAction[tuple[int, ...]] = ()
+    """number of the DICOM series to read; by default all, if they agree in size"""
+    force: bool = False
+    """overwrite what is there"""
+
+    def __call__(self) -> None:
+        check_output(self.out, self.force)
+        from ..data.formats import reading
+
+        raw = reading.read(
+            self.source,
+            key=self.key,
+            axes=self.axes,
+            series=self.series,
+            frames=self.frames,
+            size=self.size,
+            per_frame=self.per_frame,
+        )
+        _write_imported(raw, self.out)
+
+
+@dataclass(frozen=True)
+class ImportACDC:
+    """Read the public data set ACDC as the seed report did, and write a .npz.
+
+    Of every patient: slices without the first and last 3, the first 20 frames, cropped or zero-padded to
+    192 x 192, every frame scaled to [0, 1]. Patients with too few frames or slices are left out, and named.
+
+    Example: dmri import acdc ACDC/ cine.npz
+
+    Example: dmri import acdc ACDC/ cine.npz --seed-recipe
+    """
+
+    source: Annotated[Positional[Path], arg(metavar="DIR")]
+    """folder that holds patient001/patient001_4d.nii.gz and so on, at any depth"""
+    out: Annotated[Positional[Path], arg(metavar="OUT.npz")]
+    """to write: 'dataset' (n, t, y, x), 'groups', the patient of every cine by number, and 'patient', by name"""
+    frames: int = 20
+    """the first so many"""
+    size: int = 192
+    """lines and columns"""
+    per_cine: bool = False
+    """scale every cine by its largest magnitude, not every frame by its own minimum and maximum"""
+    seed_recipe: bool = False
+    """shuffle the slices and take 200, as many as the seed report had"""
+    seed: int = 0
+    """of the shuffling"""
+    force: bool = False
+    """overwrite what is there"""
+
+    def __call__(self) -> None:
+        check_output(self.out, self.force)
+        if self.seed < 0:
+            raise UsageError(f"--seed {self.seed}: expected at least 0")
+        from ..data.formats.nifti import acdc
+
+        shuffled = {"n": SEED_CINES, "shuffle": self.seed} if self.seed_recipe else {}
+        scaling = {"frames": self.frames, "size": self.size, "per_frame": not self.per_cine}
+        _write_imported(acdc(self.source, **scaling, **shuffled), self.out)
+
+
+def _write_imported(raw, out: Path) -> None:
+    """Check and scale, write, and give the account of what was done."""
+    from ..data import checked
+    from ..results.files import save_npz
+
+    cines = checked(raw)
+    arrays = {"dataset": cines.tensor().numpy()}
+    if cines.groups is not None:
+        arrays["groups"] = cines.groups
+    if raw.patients is not None:
+        arrays["patient"] = raw.patients
+    with writing_to(out):
+        save_npz(out, arrays)
+    print("\n".join(cines.notes))
+    print(f"{out}: {len(cines)} cines, shape {cines.shape}, {arrays['dataset'].dtype}")

@@ -1,0 +1,57 @@
+"""What all commands share: errors of one line, cines opened with their notes, outputs checked before the work."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .. import profiles
+
+PROFILES = {profile.name: profile for profile in (profiles.TINY, profiles.DEMO, profiles.FULL)}
+EVALUATION_SEED = 2  # of phantoms: notebooks train on those of seed 0, the shipped cascade on those of seed 1
+
+
+class UsageError(ValueError):
+    """A command that cannot be done as it was given; the message is one line."""
+
+
+def is_main_process() -> bool:
+    """Of the processes that ``torchrun`` started, the one that speaks and writes; or the only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def open_source(source: str, limit: int | None, **phantom):
+    from ..data import open_cine
+
+    cines = open_cine(source, n=limit, **phantom)
+    for note in cines.notes if is_main_process() else ():
+        print(f"dmri: note: {cines.source}: {note}", file=sys.stderr)
+    return cines
+
+
+def check_output(path: Path | None, force: bool) -> None:
+    """Say now what would go wrong after the work is done."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise UsageError(f"{path}: found a folder; expected the name of a file to write")
+    if path.exists() and not force:
+        raise UsageError(f"{path}: found an existing file; expected a new name, or --force to overwrite it")
+    check_writable(path)
+
+
+def check_writable(path: Path) -> None:
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise UsageError(f"{path}: cannot be written; expected a folder that can be written to")
+
+
+@contextmanager
+def writing_to(path: Path) -> Iterator[None]:
+    """Make the folder of an output; where writing fails, name the output."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror or error})") from None

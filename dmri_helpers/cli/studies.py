@@ -1,0 +1,194 @@
+"""``dmri bench``, ``fingerprint`` and ``sweep``."""
+
+import json as jsonlib
+import math
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from .. import profiles
+from ..results.files import finite, lists_on_one_line
+from .output import EVALUATION_SEED, UsageError, check_output, open_source, writing_to
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """Measure this machine: quality and seconds of every method, training throughput, memory, start-up.
+
+    Example: dmri bench --quick
+
+    Example: dmri bench --data cine.npz --limit 8 --json bench.json --png bench.png
+    """
+
+    data: str = field(default_factory=profiles.data_source)
+    """'phantom', or a file or folder of cines (all that `dmri import` reads)"""
+    limit: int = 8
+    """only the first so many cines"""
+    quick: bool = False
+    """under two minutes: 2 cines, fewer rounds, fewer cascades"""
+    json: Path | None = None
+    """where to write the numbers"""
+    md: Path | None = None
+    """where to write the tables"""
+    png: Path | None = None
+    """where to draw quality against time, the training ladder and memory against cascades"""
+    force: bool = False
+    """overwrite what is there"""
+
+    def __call__(self) -> None:
+        for path in (self.json, self.md, self.png):
+            check_output(path, self.force)
+        from .. import plotting
+        from ..results.files import write_text
+        from ..studies import bench, bench_report
+
+        result = bench.run(
+            open_source(self.data, min(self.limit, 2) if self.quick else self.limit, seed=EVALUATION_SEED),
+            self.quick,
+        )
+        if self.json is not None:
+            with writing_to(self.json):
+                write_text(self.json, jsonlib.dumps(finite(result), indent=1, allow_nan=False) + "\n")
+        if self.png is not None:
+            with writing_to(self.png):
+                plotting.save(bench_report.figure(result), self.png)
+        if self.md is not None:
+            with writing_to(self.md):
+                write_text(self.md, bench_report.tables(result) + "\n")
+        print(bench_report.tables(result))
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """Compare cines with real ones: brightness, spectrum, motion and what undersampling does to them.
+
+    The reference are short-axis cines of 20 frames of 192 x 192; most rows depend on that size. The distance z is
+    that of the means, in standard deviations of the real ones.
+
+    Example: dmri fingerprint phantom --limit 64 --json fingerprint.json --png fingerprint.png
+    """
+
+    data: Annotated[Positional[str], arg(metavar="DATA")]
+    """'phantom', or a file of cines"""
+    limit: int | None = None
+    """only the first so many cines"""
+    phantom_seed: int = EVALUATION_SEED
+    """another seed gives other phantoms"""
+    json: Path | None = None
+    """where to write every row of every cine"""
+    png: Path | None = None
+    """where to draw both distributions"""
+    force: bool = False
+    """overwrite what is there"""
+
+    def __call__(self) -> None:
+        check_output(self.json, self.force)
+        check_output(self.png, self.force)
+        from .. import plotting
+        from ..data.phantom import phantom
+        from ..results.files import write_text
+        from ..results.records import machine
+        from ..studies import fingerprint
+
+        cines = open_source(self.data, self.limit, seed=self.phantom_seed)
+        if cines.shape[1:] != fingerprint.REAL_SHAPE:
+            sizes = (" x ".join(map(str, shape)) for shape in (cines.shape[1:], fingerprint.REAL_SHAPE))
+            print("dmri: note: {}, the real cines {}: most rows depend on it".format(*sizes), file=sys.stderr)
+        rows, reference = fingerprint.fingerprint(cines), fingerprint.real()
+        compared = fingerprint.compare(rows, reference)
+        if self.json is not None:
+            result = {
+                "command": "dmri fingerprint",
+                "data": cines.source,
+                "n_cines": len(cines),
+                "shape": list(cines.shape[1:]),
+                "notes": cines.notes,
+                **machine(),
+            }
+            if cines.phantom_seed is not None:
+                result |= {"phantom_version": phantom.VERSION, "phantom_seed": cines.phantom_seed}
+            result["rows"] = {name: compared[name] | {"values": of.tolist()} for name, of in rows.items()}
+            with writing_to(self.json):
+                write_text(self.json, lists_on_one_line(finite(result, digits=5)) + "\n")
+        if self.png is not None:
+            with writing_to(self.png):
+                plotting.save(fingerprint.figure(rows, reference, cines.source), self.png)
+
+        width = max(map(len, fingerprint.ROWS.values()))
+        print(f"{'':{width}}  {f'{cines.source} ({len(cines)})':^19}  {'real':^19}      z")
+        for name, label in fingerprint.ROWS.items():
+            pair = (f"{of['mean']:9.3g} ± {of['std']:<7.2g}" for of in (compared[name], reference[name]))
+            z = compared[name]["z"]
+            flag = "  <- more than one sd away" if abs(z) > 1 else ""
+            print(f"{label:{width}}  {'  '.join(pair)}  {z:+5.2f}{flag}")
+        known = [of["z"] for of in compared.values() if math.isfinite(of["z"])]
+        within = sum(abs(z) <= 1 for z in known)
+        print(f"\n{within} of {len(known)} rows within one standard deviation of the real mean")
+        if self.png is not None:
+            print(f"{self.png}: dots are cines, diamonds their means, the gray band is one sd of real cines")
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Quality of the iterative classical methods against each of their parameters, the others at their defaults.
+
+    Example: dmri sweep phantom cine.npz --json sweep.json --png sweep.png
+    """
+
+    data: Annotated[Positional[tuple[str, ...]], arg(metavar="DATA [DATA ...]")]
+    """'phantom', or files of cines: one curve each"""
+    limit: int = 4
+    """only the first so many cines of each"""
+    phantom_seed: int = 3
+    """another seed gives other phantoms"""
+    mask_seed: int = 0
+    """of the masks, one per cine"""
+    json: Path | None = None
+    """where to write the numbers"""
+    png: Path | None = None
+    """where to draw them"""
+    force: bool = False
+    """overwrite what is there"""
+
+    def __call__(self) -> None:
+        check_output(self.json, self.force)
+        check_output(self.png, self.force)
+        from .. import plotting
+        from ..data.phantom import phantom
+        from ..results.files import write_text
+        from ..results.records import machine
+        from ..studies import sweep
+
+        opened = [open_source(source, self.limit, seed=self.phantom_seed) for source in self.data]
+        sets = {cines.source: cines for cines in opened}
+        if len(sets) < len(opened):
+            names = ", ".join(cines.source for cines in opened)
+            raise UsageError(f"found two sets of one name in {names}; expected different names")
+        rows = sweep.sweep(sets, self.mask_seed)
+        if self.json is not None:
+            result = {
+                "command": "dmri sweep",
+                "sets": {
+                    name: {"n_cines": len(cines), "shape": list(cines.shape[1:]), "notes": cines.notes}
+                    for name, cines in sets.items()
+                },
+                "phantom_version": phantom.VERSION,
+                "phantom_seed": self.phantom_seed,
+                "mask_seed": self.mask_seed,
+                **machine(),
+                "parameters": rows,
+            }
+            with writing_to(self.json):
+                write_text(self.json, lists_on_one_line(finite(result, 5)) + "\n")
+        if self.png is not None:
+            with writing_to(self.png):
+                plotting.save(sweep.figure(rows), self.png)
+        for row in rows:
+            print(f"\n{row['method']}, {row['parameter']} (default {row['default']:g})")
+            for name, quality in row["quality"].items():
+                for of in sweep.QUALITIES:
+                    pairs = zip(row["values"], quality[of], strict=True)
+                    print(f"  {name}, {of}:  " + "  ".join(f"{value:g}: {dB:.2f}" for value, dB in pairs))

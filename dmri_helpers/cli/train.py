@@ -1,0 +1,240 @@
+"""``dmri train``."""
+
+import hashlib
+import math
+import os
+import shlex
+import time
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Literal
+
+from tyro.conf import AvoidSubcommands, OmitArgPrefixes
+
+from .. import profiles
+from ..profiles import DualUNetConfig, TrainConfig, UnrolledConfig
+from .output import PROFILES, UsageError, check_writable, is_main_process, open_source, writing_to
+
+IMAGES_OF = 4  # test cines, at most
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a network; the defaults are those of the profile (DMRI_PROFILE, or --profile).
+
+    The folder gets the configuration, the weights, the log (log.csv, output.txt, curves.png) and images of test
+    cines. A run that was interrupted, in whatever way, goes on with --resume and ends as if it had not been.
+
+    Example: dmri train --out runs/first
+
+    Example: dmri train --out runs/second --model unrolled --cascades 3 --data cine.npz
+
+    Example: dmri train --out runs/long --profile full --max-minutes 55 --resume
+
+    Example: torchrun --nproc-per-node 4 -m -- dmri_helpers train --out runs/large --profile full --ema 0.999
+
+    Example: dmri train --out runs/tuned --model unrolled --profile tiny --weights runs/first --learning-rate 2e-4
+    """
+
+    out: Path
+    """run folder"""
+    data: str = field(default_factory=profiles.data_source)
+    """'phantom', or cines: .npz, .npy, NIfTI, DICOM (file or folder), MATLAB, HDF5, ISMRMRD; see dmri import"""
+    model: Literal["dual_unet", "unrolled"] = "dual_unet"
+    """the network; its own options follow below"""
+    profile: Literal["tiny", "demo", "full"] = "demo"
+    """the size of the run: defaults of all options below, number and size of phantoms"""
+    limit: int | None = None
+    """only the first so many cines"""
+    phantom_seed: int = 0
+    """another seed gives other phantoms"""
+    split: tuple[int, int, int] = (4, 1, 2)
+    """training : validation : test, counted in patients"""
+    weights: str | None = None
+    """start from the weights of a shipped network, run folder or .safetensors file, instead of random ones"""
+    resume: bool = False
+    """go on where the run in that folder was interrupted; start it where there is none"""
+    max_minutes: float | None = None
+    """stop between two epochs before so many minutes are over, and say how to go on"""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """where to train; auto: a GPU where there is one"""
+    network: AvoidSubcommands[OmitArgPrefixes[DualUNetConfig | UnrolledConfig]] = field(
+        default_factory=DualUNetConfig
+    )
+    training: OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
+
+    def __call__(self) -> bool:
+        """Train; True if the time was over before the last epoch."""
+        began = time.perf_counter()
+        if is_main_process():
+            _check_run_folder(self.out, self.resume)
+        _check_options(self.network, self.training)
+        if self.max_minutes is not None and not self.max_minutes > 0:
+            raise UsageError(f"--max-minutes {self.max_minutes:g}: expected more than 0")
+        import torch
+
+        from .. import classical, methods, metrics, plotting, training
+        from ..data import UndersampledCines, split
+        from ..results.tables import table
+        from ..runs import Run, describe_data, processes
+
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise UsageError("--device cuda: found no GPU that torch can use; expected auto or cpu")
+        device = "cuda" if self.device != "cpu" and torch.cuda.is_available() else "cpu"
+        team = processes(device)
+        profile, config = PROFILES[self.profile], self.training
+        limit = profile.n_cines if self.limit is None and self.data == "phantom" else self.limit
+        with team.main_process_first():
+            cines = open_source(self.data, limit, shape=profile.shape, seed=self.phantom_seed)
+        parts = split(cines, self.split, seed=config.seed)
+        names = ("acceleration", "center_lines", "density", "acceleration_to", "noise")
+        sampling = {name: getattr(config, name) for name in names}
+        drawn = {name: getattr(config, name) for name in ("crop", "augment", "phase")}
+        train = UndersampledCines(parts[0], **sampling, **drawn, seed=config.seed, training=True)
+        validation = UndersampledCines(parts[1], **sampling, seed=config.seed + 1)
+        test = UndersampledCines(parts[2], **sampling, seed=config.seed + 2)
+        description = {
+            "network": methods.describe_network(self.network),
+            "data": describe_data(train, validation),
+        }
+        network = methods.build(self.network, config.seed)
+        if self.weights is not None:
+            description["started_from"] = _load_weights(network, self.weights)
+        ladder = {
+            "zero_filled": classical.zero_filled,
+            "view_sharing": classical.view_sharing,
+            self.model: network,
+        }
+        with writing_to(self.out):
+            log = training.fit(
+                network,
+                train,
+                validation,
+                config,
+                Run(self.out, description, self.resume),
+                team,
+                self.max_minutes and self.max_minutes - (time.perf_counter() - began) / 60,
+            )
+            team.end_training()
+            if not team.is_main_process:
+                return False
+            plotting.save(plotting.loss_curves(log), self.out / "curves.png")
+            if log[-1]["epoch"] < config.epochs:
+                print(f"{self.out}: stopped after epoch {log[-1]['epoch']} of {config.epochs}")
+                longest = max(row["seconds"] for row in log) / 60
+                if longest > self.max_minutes:
+                    print(f"an epoch takes {longest:.2g} minutes, so even one is over --max-minutes")
+                return True
+            network.to("cpu")
+            rows = {name: training.evaluate(method, test, title=name) for name, method in ladder.items()}
+            scores = table({name: metrics.summarise(of) for name, of in rows.items()})
+            _write_images(self.out / "images", network, test)
+            _finish_output_txt(self.out / "output.txt", rows[self.model], scores)
+        print(f"{scores}\n\n{self.out}: weights, log.csv, curves.png, output.txt, images")
+        return False
+
+
+def _load_weights(network, source: str) -> str:
+    """Load the weights of a network of the same configuration; their SHA-256."""
+    from safetensors.torch import save
+
+    from .. import methods
+
+    loaded = methods.load(source)
+    try:
+        network.load_state_dict(loaded.state_dict())
+    except (AttributeError, RuntimeError):
+        raise UsageError(
+            f"--weights {source}: found another network; expected one of the same options"
+        ) from None
+    return f"SHA-256 {hashlib.sha256(save(network.state_dict())).hexdigest()}"
+
+
+def command_to_go_on(argv: list[str]) -> str:
+    several = int(os.environ.get("WORLD_SIZE") or 1) > 1
+    command = shlex.join([*argv, *([] if "--resume" in argv else ["--resume"])])
+    return ("torchrun [as before] -m -- dmri_helpers " if several else "dmri ") + command
+
+
+def _check_run_folder(path: Path, resume: bool) -> None:
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"{path}: found a file; expected a folder for the run")
+    found = {entry.name for entry in path.iterdir()} if path.exists() else set()
+    found = {name for name in found if name[0] != "."}  # but for what a killed process left half written
+    if found and not resume:
+        raise UsageError(
+            f"{path}: found a folder that is not empty; expected a new one, or a run and --resume"
+        )
+    if found and "config.json" not in found:
+        raise UsageError(f"{path}: found no run to resume; expected config.json and checkpoint.pt")
+    check_writable(path)
+
+
+def _check_options(*configs: DualUNetConfig | UnrolledConfig | TrainConfig) -> None:
+    may_be_zero = {
+        "branches",
+        "resnet_features",
+        "resnet_blocks",
+        "blocks",
+        "crop",
+        "center_lines",
+        "seed",
+    }
+    for config in configs:
+        for option in fields(config):
+            value = getattr(config, option.name)
+            lowest = 1 if isinstance(value, int) and option.name not in may_be_zero else 0
+            if not isinstance(value, (bool, str)) and not value >= lowest:
+                raise UsageError(f"--{option.name.replace('_', '-')} {value}: expected at least {lowest}")
+    dropout = getattr(configs[0], "dropout", 0)
+    if dropout >= 1:
+        raise UsageError(f"--dropout {dropout}: expected a probability below 1")
+    ema = getattr(configs[-1], "ema", 0)
+    if ema >= 1:
+        raise UsageError(f"--ema {ema:g}: expected a decay below 1, such as 0.99")
+
+
+def _finish_output_txt(path: Path, rows: list[dict], table: str) -> None:
+    from ..results.files import write_text
+
+    epochs = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("Epoch")]
+    cines = [f"Test cine {row['cine']}: PSNR {row['psnr']:.3f} dB, SSIM {row['ssim']:.4f}" for row in rows]
+    write_text(path, "\n".join([*epochs, "", *cines, "", table, ""]))
+
+
+def _write_images(folder: Path, network, test) -> None:
+    """All frames of the first test cines: undersampled, reconstructed, fully sampled, of both branches."""
+    import torch
+
+    from ..classical import zero_filled
+
+    folder.mkdir(exist_ok=True)
+    for half in folder.glob(".*.png.*"):  # of a process that was killed
+        half.unlink()
+    for i in range(min(len(test), IMAGES_OF)):
+        kspace, mask, target = (tensor[None] for tensor in test[i])
+        with torch.no_grad():
+            _save_frames(folder / f"undersampled_{i}.png", zero_filled(kspace, mask).abs())
+            _save_frames(folder / f"reconstruction_{i}.png", network(kspace, mask).abs())
+            _save_frames(folder / f"full_sampling_{i}.png", target.abs())
+            if len(getattr(getattr(network, "network", None), "unets", ())):
+                frames = torch.arange(network.network.frames) % target.shape[1]
+                branches = network.network.branch_images(network.start(kspace, mask)[:, frames])
+                _save_frames(folder / f"branch_real_{i}.png", branches.real, lowest=-1)
+                _save_frames(folder / f"branch_imaginary_{i}.png", branches.imag, lowest=-1)
+
+
+def _save_frames(path: Path, cine, lowest: float = 0) -> None:
+    """The frames of one cine ``(1, t, y, x)`` in rows, gray from ``lowest`` to 1."""
+    import numpy as np
+    from matplotlib.image import imsave
+
+    _, t, y, x = cine.shape
+    columns = math.ceil(math.sqrt(t))
+    rows = math.ceil(t / columns)
+    frames = np.full((rows * columns, y, x), lowest, np.float32)
+    frames[:t] = cine[0]
+    tiles = frames.reshape(rows, columns, y, x).swapaxes(1, 2).reshape(rows * y, columns * x)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    imsave(beside, tiles, format="png", cmap="gray", vmin=lowest, vmax=1)
+    os.replace(beside, path)
