@@ -1,0 +1,1 @@
+"""Studies: measurements of methods, metrics and data, each with its own figure or rows."""
