@@ -1,1 +1,1 @@
-"""Studies behind the course: fingerprint, sweep and bench, each with its own figure."""
+"""Studies behind the course, each with its own figure: fingerprint, sweep, bench, metric passport, data crimes."""
