@@ -74,6 +74,13 @@ class Cines:
         part.groups = None if self.groups is None else self.groups[np.asarray(indices, dtype=int)]
         return part
 
+    def magnitudes(self) -> "Cines":
+        """The magnitudes of complex cines, in memory; real cines are returned as they are."""
+        if not np.iscomplexobj(self._array):
+            return self
+        part = Cines(np.abs(self._array[self.indices]), self.source, self.groups, self.notes)
+        return part
+
     def tensor(self) -> torch.Tensor:
         """All cines at once, shape ``(n, t, y, x)``: a copy, float32 magnitude or complex64."""
         return torch.from_numpy(self._array[self.indices])

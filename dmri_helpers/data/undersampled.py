@@ -101,7 +101,9 @@ class UndersampledCines:
             ("centre lines", center_lines, center_lines_to),
         ):
             if second and second < first:
-                raise ValueError(f"{name} from {first:g} to {second:g}: the second is the larger (0: no range)")
+                raise ValueError(
+                    f"{name} from {first:g} to {second:g}: the second is the larger (0: no range)"
+                )
         if acceleration_to:  # possible too, and not only those that are drawn first
             ky_t_mask((1, cines.shape[2], 1), acceleration_to, center_lines)
         if coils:
@@ -169,7 +171,9 @@ class UndersampledCines:
             part = slice(start, min(start + at_once, n))
             weights = density if isinstance(density, str) else density[part]
             sampling = accelerations[part], int(center_lines[start]), weights
-            masks.append(ky_t_mask((part.stop - start, *shape), *sampling, generator=generator, device=device))
+            masks.append(
+                ky_t_mask((part.stop - start, *shape), *sampling, generator=generator, device=device)
+            )
         return torch.cat(masks)
 
     def __len__(self) -> int:
