@@ -104,12 +104,13 @@ def build_report(
         raise ValueError(f"{out}: holds something that is no report; choose another folder")
     executed = [_execute(source, run) for source in sources(notebooks)]
 
+    browser = _browser()
     pages = build / "site" / run.name / "source"
-    _write_all(_pages(site, executed, run), pages)
+    _write_all(_pages(site, executed, run, browser), pages)
     stamp = _digest(sorted(path for path in pages.rglob("*") if path.is_file()), str(out.resolve()))
     if not (out / ".stamp").exists() or (out / ".stamp").read_text() != stamp:
         _render(pages, pages.with_name("html"), "html")
-        pdf = _print(pages, pages.with_name("single"))
+        pdf = _print(pages, pages.with_name("single"), browser)
         _replace(out, pages.with_name("html"), pdf, stamp)
 
     print(f"\nReport: {out / 'index.html'}   (profile {run.profile}, data {run.source})")
@@ -364,7 +365,7 @@ def _first_line(cell: NotebookNode) -> str:
     return cell.source.strip().partition("\n")[0]
 
 
-def _pages(site: Path, executed: list[Path], run: _Run) -> dict[str, bytes]:
+def _pages(site: Path, executed: list[Path], run: _Run, browser: str | None) -> dict[str, bytes]:
     """All that Sphinx reads: pages of the site, executed notebooks, and what is generated from this run."""
     files = [path for path in sorted(site.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
     pages = {path.relative_to(site).as_posix(): path.read_bytes() for path in files}
@@ -373,7 +374,7 @@ def _pages(site: Path, executed: list[Path], run: _Run) -> dict[str, bytes]:
     for picture in run.results.glob("06_ladder.png"):
         pages[f"generated/{picture.name}"] = picture.read_bytes()
     paper = f'<p>On paper: <a href="{PDF}">the whole course as one PDF</a>.</p>\n'
-    pages["generated/paper.md"] = paper.encode() if _browser() else b""
+    pages["generated/paper.md"] = paper.encode() if browser is not None else b""
     pages["generated/chapters.md"] = _cards(executed).encode()
     pages["generated/ladder.md"] = _ladder_page(_ladder(run), run).encode()
     pages["generated/run.md"] = _run_page(executed, run).encode()
@@ -551,12 +552,24 @@ def _render(pages: Path, target: Path, builder: str) -> None:
 
 
 def _browser() -> str | None:
-    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    """The path of Chromium; where none is installed, Playwright's own: an empty path, since Playwright knows its place.
+
+    Playwright downloads its Chromium once, into its cache; without a network there is None, and no PDF.
+    """
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found:
+        return found
+    print("Chromium is not installed: trying `playwright install --only-shell chromium`", file=sys.stderr)
+    command = [sys.executable, "-m", "playwright", "install", "--only-shell", "chromium"]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=600)
+    except subprocess.TimeoutExpired:
+        return None
+    return "" if done.returncode == 0 else None
 
 
-def _print(pages: Path, target: Path) -> Path | None:
+def _print(pages: Path, target: Path, browser: str | None) -> Path | None:
     """All pages as one PDF, printed by Chromium; None, and a word on standard error, where there is none."""
-    browser = _browser()
     if browser is None:
         print("no PDF: for it, install Chromium (Debian, Ubuntu: the package chromium)", file=sys.stderr)
         return None
@@ -567,7 +580,7 @@ def _print(pages: Path, target: Path) -> Path | None:
     small = "font-size:8px;width:100%;text-align:center;color:#555"
     try:
         with sync_playwright() as playwright:
-            chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+            chromium = playwright.chromium.launch(executable_path=browser or None, args=["--no-sandbox"])
             page = chromium.new_page()
             page.goto((target / "index.html").as_uri())
             page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
@@ -586,7 +599,8 @@ def _print(pages: Path, target: Path) -> Path | None:
             )
             chromium.close()
     except Error as error:
-        print(f"no PDF: {browser} does not print ({error.message.splitlines()[0]})", file=sys.stderr)
+        name = browser or "Playwright's Chromium"
+        print(f"no PDF: {name} does not print ({error.message.splitlines()[0]})", file=sys.stderr)
         return None
     return target / PDF
 

@@ -5,7 +5,10 @@ import io
 import json
 import re
 import shutil
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -101,8 +104,16 @@ class Course:
         return nbformat.read(folder / f"{name}.ipynb", as_version=4)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def no_download() -> Iterator[None]:
+    """Tests fetch no browser: where Playwright would download one, nobody answers."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PLAYWRIGHT_DOWNLOAD_HOST", "http://127.0.0.1:9")
+        yield
+
+
 @pytest.fixture(scope="module")
-def course(tmp_path_factory) -> Course:
+def course(no_download, tmp_path_factory) -> Course:
     made = Course(tmp_path_factory.mktemp("course"))
     made.build()
     return made
@@ -175,6 +186,53 @@ def test_stored_notebooks_are_the_same_every_time(course, tmp_path):
     assert last["metadata"]["language_info"].get("version") is None
 
 
+# What prints a PDF itself stands before the tests with a browser: there is one Playwright in a process.
+def test_without_chromium_and_without_network_there_is_a_site_and_a_word(tmp_path, monkeypatch, capfd):
+    course = Course(tmp_path)
+    (course.notebooks / "01_small.py").unlink()
+    monkeypatch.setattr(report.shutil, "which", lambda name: None)
+    monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path / "browsers"))  # nothing was fetched before
+    course.build()
+    assert (course.out / "index.html").exists() and not (course.out / report.PDF).exists()
+    assert report.PDF not in (course.out / "index.html").read_text(encoding="utf-8")
+    told = capfd.readouterr().err
+    assert told.count("playwright install --only-shell chromium") == 1
+    assert "no PDF: for it, install Chromium" in told and "127.0.0.1" not in told
+
+
+def test_a_chromium_that_fails_costs_the_pdf_alone(tmp_path, monkeypatch, capfd):
+    course = Course(tmp_path)
+    (course.notebooks / "01_small.py").unlink()
+    broken = tmp_path / "chromium"
+    broken.write_text("#!/bin/sh\nexit 3\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(report, "_browser", lambda: str(broken))
+    course.build()
+    assert (course.out / "index.html").exists() and not (course.out / report.PDF).exists()
+    assert f"no PDF: {broken} does not print" in capfd.readouterr().err
+
+
+def test_chromium_that_playwright_fetched_prints(tmp_path, monkeypatch):
+    """A Chromium where Playwright keeps its own stands in for a download; `playwright install` finds it there."""
+    real = report._browser() or pytest.skip("no Chromium here")
+    monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path / "browsers"))
+    command = [sys.executable, "-m", "playwright", "install", "--dry-run", "--only-shell", "chromium"]
+    planned = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    for place in map(Path, re.findall(r"Install location: +(.+)", planned)):
+        place.mkdir(parents=True)
+        (place / "INSTALLATION_COMPLETE").touch()
+    (shell,) = (tmp_path / "browsers").glob("chromium_headless_shell-*")
+    (shell / "chrome-headless-shell-linux64").mkdir()
+    (shell / "chrome-headless-shell-linux64" / "chrome-headless-shell").symlink_to(real)
+    pages = tmp_path / "source"
+    pages.mkdir()
+    (pages / "conf.py").touch()
+    (pages / "index.rst").write_text("A page\n======\n\nA sentence.\n")
+    monkeypatch.setattr(report.shutil, "which", lambda name: None)
+    pdf = report._print(pages, tmp_path / "single", report._browser())
+    assert pdf is not None and pdf.read_bytes().startswith(b"%PDF")
+
+
 @pytest.mark.browser
 def test_landing_page_shows_ladder_and_cards(course, page):
     page.goto((course.out / "index.html").as_uri())
@@ -237,27 +295,6 @@ def test_pdf_holds_everything_within_its_margins(course, browser):
         || node.scrollWidth > node.clientWidth + 1).map(node => node.outerHTML.slice(0, 200))"""
     assert not page.locator(".bd-article pre, .bd-article img, .bd-article table").evaluate_all(wide)
     page.close()
-
-
-def test_without_chromium_there_is_a_site_and_a_word(tmp_path, monkeypatch, capfd):
-    course = Course(tmp_path)
-    (course.notebooks / "01_small.py").unlink()
-    monkeypatch.setattr(report.shutil, "which", lambda name: None)
-    course.build()
-    assert (course.out / "index.html").exists() and not (course.out / report.PDF).exists()
-    assert "no PDF: for it, install Chromium" in capfd.readouterr().err
-
-
-def test_a_chromium_that_fails_costs_the_pdf_alone(tmp_path, monkeypatch, capfd):
-    course = Course(tmp_path)
-    (course.notebooks / "01_small.py").unlink()
-    broken = tmp_path / "chromium"
-    broken.write_text("#!/bin/sh\nexit 3\n")
-    broken.chmod(0o755)
-    monkeypatch.setattr(report, "_browser", lambda: str(broken))
-    course.build()
-    assert (course.out / "index.html").exists() and not (course.out / report.PDF).exists()
-    assert f"no PDF: {broken} does not print" in capfd.readouterr().err
 
 
 def test_large_pictures_of_stored_notebooks_keep_256_colours():
