@@ -107,7 +107,8 @@ def build_report(
     browser = _browser()
     pages = build / "site" / run.name / "source"
     _write_all(_pages(site, executed, run, browser), pages)
-    stamp = _digest(sorted(path for path in pages.rglob("*") if path.is_file()), str(out.resolve()))
+    files = sorted(path for path in pages.rglob("*") if path.is_file())
+    stamp = _digest([*files, *package_files()], str(out.resolve()))  # the API is read from the package
     if not (out / ".stamp").exists() or (out / ".stamp").read_text() != stamp:
         _render(pages, pages.with_name("html"), "html")
         pdf = _print(pages, pages.with_name("single"), browser)
@@ -368,7 +369,7 @@ def _first_line(cell: NotebookNode) -> str:
 def _pages(site: Path, executed: list[Path], run: _Run, browser: str | None) -> dict[str, bytes]:
     """All that Sphinx reads: pages of the site, executed notebooks, and what is generated from this run."""
     files = [path for path in sorted(site.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
-    pages = {path.relative_to(site).as_posix(): path.read_bytes() for path in files}
+    pages = _with_linked_files({path.relative_to(site).as_posix(): path.read_bytes() for path in files})
     pages |= {f"chapters/{path.name}": _chapter(path) for path in executed}
     pages["generated/heart.md"] = _heart_page(executed[-1]).encode()
     for picture in run.results.glob("06_ladder.png"):
@@ -379,6 +380,20 @@ def _pages(site: Path, executed: list[Path], run: _Run, browser: str | None) -> 
     pages["generated/ladder.md"] = _ladder_page(_ladder(run), run).encode()
     pages["generated/run.md"] = _run_page(executed, run).encode()
     return pages
+
+
+def _with_linked_files(pages: dict[str, bytes]) -> dict[str, bytes]:
+    """The pages, and copies of the files of the clone that they link to.
+
+    A page in ``site/`` links to ``../figures/benchmark.png`` or ``../notebooks/01_sampling.ipynb``, so that a forge
+    can follow the link. On the site the copied file, or the executed notebook, lies below the page.
+    """
+    linked = {}
+    for name in [name for name in pages if name.endswith(".md")]:
+        text = pages[name].decode().replace("](../notebooks/", "](chapters/")
+        linked |= {path: (ROOT / path).read_bytes() for path in re.findall(r"\]\(\.\./([^)#]+)", text)}
+        pages[name] = text.replace("](../", "](").encode()
+    return pages | linked
 
 
 def _chapter(executed: Path) -> bytes:
