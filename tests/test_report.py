@@ -318,7 +318,9 @@ def test_search_works_from_disk(course, page):
 
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [360, 1280])
-@pytest.mark.parametrize("name", ["index", "conventions", "sources", "references", "chapters/01_small"])
+@pytest.mark.parametrize(
+    "name", ["index", "conventions", "api", "bench", "figures/tries/README", "training", "chapters/01_small"]
+)
 def test_pages_fit_the_window(course, page, width, name):
     page.set_viewport_size({"width": width, "height": 800})
     page.goto((course.out / f"{name}.html").as_uri())
