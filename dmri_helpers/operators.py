@@ -112,7 +112,11 @@ class ForwardModel:
         if self.coils is None:
             return image + (aliased - self.normal(image)) / (1 + inverse)
         return conjugate_gradients(
-            lambda m: inverse * m + self.normal(m), inverse * image + aliased, image, self.cg_steps, axes=(-2,)
+            lambda m: inverse * m + self.normal(m),
+            inverse * image + aliased,
+            image,
+            self.cg_steps,
+            axes=(-2,),
         )
 
     def combine(self, images: torch.Tensor) -> torch.Tensor:
@@ -231,7 +235,9 @@ def noise_level(kspace: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     for cine, known in zip(spectrum, lines.expand(len(kspace), -1, -1)[..., 0], strict=True):
         power = cine[..., fast, :, :][..., known, :].abs().square()
         outer, inner = power[..., distance > 3 / 8], power[..., (distance > 1 / 4) & (distance <= 3 / 8)]
-        levels.append((2 * outer.median() - inner.median()).clamp(min=0) if outer.numel() else power.new_zeros(()))
+        levels.append(
+            (2 * outer.median() - inner.median()).clamp(min=0) if outer.numel() else power.new_zeros(())
+        )
     return (torch.stack(levels) / math.log(2)).sqrt()  # the median of the power is its mean times log 2
 
 
@@ -279,7 +285,9 @@ def coil_maps(
     for data, lines in zip(kspace.mean(2), known, strict=True):
         centre, middle = _around_the_middle(lines), data.shape[-1] // 2
         if len(centre) < kernel:
-            raise ValueError(f"{len(centre)} centre lines are sampled in all frames, expected at least {kernel}")
+            raise ValueError(
+                f"{len(centre)} centre lines are sampled in all frames, expected at least {kernel}"
+            )
         columns = torch.arange(data.shape[-1], device=data.device)
         columns = columns[(columns - middle).abs() <= 2 * len(centre)]
         calibration = data[:, centre][..., columns]
@@ -300,9 +308,7 @@ def _around_the_middle(lines: torch.Tensor) -> torch.Tensor:
     return torch.arange(middle - first + 1, middle + last, device=lines.device)
 
 
-def _projection(
-    centre: torch.Tensor, kernel: int, threshold: float, shape: tuple[int, int]
-) -> torch.Tensor:
+def _projection(centre: torch.Tensor, kernel: int, threshold: float, shape: tuple[int, int]) -> torch.Tensor:
     """On what patches of ``centre``, shape ``(c, ky, kx)``, have in common: in every pixel, ``(y, x, c, c)``.
 
     Its entries have no more frequencies than two kernels have samples, so they are computed on a grid of so many

@@ -3,6 +3,9 @@
 import inspect
 import json
 import math
+import os
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -13,10 +16,12 @@ from hypothesis import strategies as st
 
 from dmri_helpers import classical, cli
 from dmri_helpers.classical import (
+    cg_sense,
     conjugate_view_sharing,
     kt_tv,
     low_rank_sparse,
     low_rank_sparse_parts,
+    slow_phase,
     temporal_mean,
     view_sharing,
     with_conjugates,
@@ -194,9 +199,7 @@ def test_callback_and_stopping(method):
     A = ForwardModel(mask)
     kspace = A(m)
     seen = []
-    recon = method(
-        kspace, A, iterations=200, tolerance=1e-2, callback=lambda k, cine: seen.append((k, cine))
-    )
+    recon = method(kspace, A, iterations=200, tolerance=1e-2, callback=lambda k, cine: seen.append((k, cine)))
     assert [k for k, _ in seen] == list(range(1, len(seen) + 1)) and 2 < len(seen) < 100
     torch.testing.assert_close(seen[-1][1], recon)
     seen.clear()
@@ -307,7 +310,9 @@ def test_low_rank_sparse_agrees_with_its_authors(still):
     mask = ky_t_mask(m.shape, acceleration=2, center_lines=3, seed=0)
     kspace = ForwardModel(mask)(m)
     sparse, data_weight = 2.0, 30
-    ours = low_rank_sparse_parts(kspace, ForwardModel(mask), sparse, still, data_weight, iterations=2000, tolerance=0)
+    ours = low_rank_sparse_parts(
+        kspace, ForwardModel(mask), sparse, still, data_weight, iterations=2000, tolerance=0
+    )
 
     scale = temporal_mean(kspace, ForwardModel(mask)).abs().max().item()
     threshold_s = scale / data_weight * sparse * 5**0.5 * np.array([still, 1, 1, 1, 1])[:, None, None]
@@ -371,7 +376,8 @@ def test_low_rank_sparse_separates_background_and_motion():
 def test_shapes_are_checked(method):
     with pytest.raises(ValueError, match="does not fit"):
         method(
-            torch.zeros(1, 4, 8, 8, dtype=torch.complex64), ForwardModel(torch.ones(1, 5, 8, 1, dtype=torch.bool))
+            torch.zeros(1, 4, 8, 8, dtype=torch.complex64),
+            ForwardModel(torch.ones(1, 5, 8, 1, dtype=torch.bool)),
         )
 
 
@@ -384,6 +390,119 @@ def test_nonsense_is_refused(method):
         method(torch.ones(1, 4, 8, 8, dtype=torch.complex64), A, data_weight=0)
     with pytest.raises(ValueError, match="expected spa"):
         method(torch.ones(1, 4, 8, 8, dtype=torch.complex64), A, -1)
+
+
+def maps(coils, y, x):
+    """Smooth maps of coils around the image, root sum of squares 1."""
+    angle = torch.arange(coils) * 2 * torch.pi / coils
+    v, u = torch.meshgrid(torch.linspace(-1, 1, y), torch.linspace(-1, 1, x), indexing="ij")
+    towards = angle.cos()[:, None, None] * v + angle.sin()[:, None, None] * u
+    images = torch.polar((1.5 * towards).exp(), towards + angle[:, None, None])
+    return (images / images.abs().square().sum(0).sqrt())[None, :, None]
+
+
+def measured(m, coils, acceleration=4, noise=0.0):
+    """k-space with noise, and its forward model."""
+    mask = ky_t_mask((1, *m.shape[1:]), acceleration, center_lines=5, seed=0)
+    A = ForwardModel(mask, maps(coils, *m.shape[2:]) if coils else None, noise)
+    y = A(m.to(torch.complex64))
+    white = torch.randn(y.shape, dtype=y.dtype, generator=torch.Generator().manual_seed(1))
+    return y + noise * white * A.lines, A
+
+
+@pytest.mark.parametrize("method", [*METHODS, cg_sense])
+def test_one_coil_that_sees_all_is_no_coil(method):
+    m = moving_square(y=32)
+    y, A = measured(m, None)
+    ones = ForwardModel(A.mask, torch.ones(1, 1, 1, 32, 16, dtype=torch.complex64))
+    same, recon = method(y[:, None], ones), method(y, A)
+    tolerance = 2e-2 if method in ITERATIVE else 1e-5  # which take other steps to the same minimum
+    assert (same - recon).norm() < tolerance * recon.norm()
+
+
+@pytest.mark.parametrize("method", [*METHODS, cg_sense])
+def test_coils_help(method):
+    m = moving_square(y=48, x=24)
+    errors = []
+    for coils in (None, 6):
+        y, A = measured(m, coils)
+        recon = method(y, A)
+        assert recon.shape == m.shape
+        errors.append((recon - m).norm())
+        if method not in (*ITERATIVE, cg_sense):
+            full = ForwardModel(torch.ones_like(A.mask), A.coils)
+            torch.testing.assert_close(method(full(m), full).real, m, atol=1e-5, rtol=0)
+    assert errors[1] < 1.02 * errors[0]
+    if method in (*ITERATIVE, cg_sense):
+        assert errors[1] < 0.8 * errors[0]
+
+
+def test_cg_sense_recovers_what_is_sampled_enough():
+    """All lines; and every second one, with six coils."""
+    m = moving_square(y=48, x=24)
+    for step in (1, 2):
+        mask = torch.zeros(1, 6, 48, 1, dtype=torch.bool)
+        mask[:, :, ::step] = True
+        A = ForwardModel(mask, maps(6, 48, 24))
+        recon = cg_sense(A(m), A, l2_weight=0, iterations=60)
+        torch.testing.assert_close(recon, m + 0j, atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("coils", [None, 4])
+@pytest.mark.parametrize("method", ITERATIVE)
+def test_no_noise_makes_a_method_worse_than_hard_consistency(method, coils):
+    m = moving_square(1, y=48, x=24)
+    for noise in (0.0, 0.01, 0.05):
+        y, A = measured(m, coils, noise=noise)
+        soft, hard = method(y, A), method(y, A, data_weight=math.inf)
+        assert (soft - m).norm() <= (hard - m).norm() * 1.001
+        if not noise:
+            assert torch.equal(soft, hard)
+    two = ForwardModel(A.mask, A.coils, torch.tensor([0.0, 0.05]))  # a noise for each cine
+    both = method(torch.cat([y, y]), two)
+    torch.testing.assert_close(both, torch.cat([hard, soft]), atol=1e-4, rtol=0)
+
+
+def test_slow_phase_of_nothing_is_zero():
+    m = moving_square(y=48).to(torch.complex64) * torch.exp(torch.tensor(0.7j))
+    rounded = ifft2c(fft2c(m))
+    assert rounded[..., :3].abs().max() > 0, "choose columns of rounding noise"
+    phase = slow_phase(rounded)
+    assert torch.equal(phase[..., :3], torch.ones_like(phase[..., :3]))
+    torch.testing.assert_close(phase[..., 8:14, 6:9], torch.exp(torch.tensor(0.7j)).expand(2, 1, 6, 3))
+    assert torch.equal(slow_phase(torch.zeros_like(m)), torch.ones(2, 1, 48, 16) + 0j)
+
+
+def bart_pics(kspace, A, options, folder):
+    """BART on one cine of many coils, whose arrays have the axes y, x, 1, coil, 1, 1, 1, 1, 1, 1, time."""
+    t, y, x = kspace.shape[2:]
+    arrays = {
+        "kspace": kspace[0].permute(2, 3, 0, 1).reshape(y, x, 1, -1, *[1] * 6, t),
+        "coils": A.coils[0, :, 0].permute(1, 2, 0).reshape(y, x, 1, -1),
+    }
+    for name, array in arrays.items():
+        (folder / f"{name}.hdr").write_text("# Dimensions\n" + " ".join(map(str, array.shape)) + "\n")
+        array.numpy().astype(np.complex64).T.tofile(folder / f"{name}.cfl")
+    names = [str(folder / name) for name in ("kspace", "coils", "image")]
+    threads = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(
+        ["bart", "pics", *options, *names], env=threads, capture_output=True, check=True, timeout=300
+    )
+    image = np.fromfile(folder / "image.cfl", np.complex64).reshape(t, x, y).transpose(0, 2, 1)
+    return torch.from_numpy(image.copy())[None]
+
+
+@pytest.mark.skipif(shutil.which("bart") is None, reason="BART, the second implementation, is not installed")
+def test_kt_tv_with_coils_is_as_good_as_bart(tmp_path):
+    """The same maps and the same penalty; BART's weight is ours over that of the data."""
+    m = moving_square(1, 8, 48, 24)
+    y, A = measured(m, 6, noise=0.01)
+    scale = temporal_mean(y, A).abs().max().item()
+    weight = scale / 500
+    penalty = ["-R", f"T:1024:0:{weight}", "-R", f"T:3:0:{0.1 * weight}"]
+    theirs = bart_pics(y, A, ["-d0", "-w", "1", "-e", "-i", "300", *penalty], tmp_path)
+    errors = [(recon - m).norm() for recon in (kt_tv(y, A, data_weight=500), theirs)]
+    assert errors[0] < errors[1] * 10 ** (0.2 / 20)
 
 
 def test_ladder_on_real_cines(cine_dev):

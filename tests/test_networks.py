@@ -137,5 +137,7 @@ def test_xf_network_works_on_the_spectrum():
     spectral.load_state_dict(plain.state_dict())
     cine, hint = random_cine(1, 6, 12, 60), random_cine(1, 6, 12, 60, seed=1)
     with torch.no_grad():
-        expected = torch.fft.ifft(plain(*(torch.fft.fft(c, dim=1, norm="ortho") for c in (cine, hint))), dim=1)
+        expected = torch.fft.ifft(
+            plain(*(torch.fft.fft(c, dim=1, norm="ortho") for c in (cine, hint))), dim=1
+        )
         torch.testing.assert_close(spectral(cine, hint), expected * 6**0.5, atol=1e-5, rtol=1e-5)
