@@ -9,9 +9,9 @@ results; a ``ValueError`` for arrays that do not fit names both shapes.
 
 The iterative methods share more:
 
-- ``data_weight``: weight of the data for magnitudes of order 1 (k-space is scaled inside, so that no parameter depends on
-  its units). None, the default, derives it from ``A.noise``: infinite without noise, which keeps the measured lines as
-  they are
+- ``data_weight``: weight of the data for magnitudes of order 1 (k-space is scaled inside, so that no parameter depends
+  on its units). None, the default, derives it from ``A.noise``: infinite without noise, which keeps the measured lines
+  as they are
 - ``iterations``: at most so many
 - ``tolerance``: a cine is finished when an iteration changes it by less, relative to its norm: each for itself, so that
   no result depends on the other cines of the batch
@@ -274,7 +274,7 @@ def low_rank_sparse_parts(
 
 
 class _Problem:
-    """What an iterative method is given, with magnitudes of order 1 and as ``(b, t, x, y)``, the centre of y at index 0.
+    """What an iterative method is given: magnitudes of order 1, axes ``(b, t, x, y)``, the centre of y at index 0.
 
     Plain FFTs along the last, contiguous axis are much faster than centred ones along ``y``, and cyclic differences do
     not mind the shift.
@@ -316,8 +316,8 @@ class _Problem:
 class _Algorithm:
     """An iteration over a batch of cines: `update` until `done`, as in sigpy.
 
-    A cine that changes no more leaves the batch: its result stays and it costs nothing from then on. So a subclass, whose
-    `step` is one iteration, names in ``PER_CINE`` its tensors that have the batch as their first axis.
+    A cine that changes no more leaves the batch: its result stays and it costs nothing from then on. So a subclass,
+    whose `step` is one iteration, names in ``PER_CINE`` its tensors that have the batch as their first axis.
     """
 
     PER_CINE: tuple[str, ...] = ()

@@ -3,10 +3,10 @@
 All functions of this module share these arrays; a ``ValueError`` for arrays that do not fit names both shapes.
 
 - ``image``: cine, shape ``(b, t, y, x)``, real or complex, arbitrary units
-- ``kspace``: shape ``(b, t, y, x)``, with coils ``(b, c, t, y, x)``, complex, zero where not sampled, units of the image
+- ``kspace``: shape ``(b, t, y, x)``, with coils ``(b, c, t, y, x)``, complex, zero where not sampled, units of images
 - ``mask``: shape ``(b or 1, t, y, 1)``, bool, True where sampled; ``y`` is the phase encode direction
-- ``coils``: maps of the coils' sensitivities, shape ``(b or 1, c, 1 or t, y, x)``, complex; their root sum of squares is
-  1 where there is signal and 0 elsewhere
+- ``coils``: maps of the coils' sensitivities, shape ``(b or 1, c, 1 or t, y, x)``, complex; their root sum of squares
+  is 1 where there is signal and 0 elsewhere
 """
 
 import math
@@ -77,8 +77,8 @@ class ForwardModel:
     def normal(self, image: torch.Tensor) -> torch.Tensor:
         """``A^H A m``, the aliased image ``b`` of the course, at less than half the cost.
 
-        The readout transform cancels (``F_x^-1 F_x = 1``), so only ``ky`` is transformed. So do the shifts to the centre:
-        where the image begins is a phase in k-space, which the mask does not touch, and so the mask alone is shifted.
+        The readout transform cancels (``F_x^-1 F_x = 1``), so only ``ky`` is transformed. So do shifts to the centre of
+        the image, which are a phase in k-space that the mask does not touch; the mask alone is shifted.
         """
         hybrid = torch.fft.fft(self._expand(self.check(image)), dim=-2)
         hybrid = hybrid * torch.fft.ifftshift(self.lines, dim=-2)
@@ -88,9 +88,9 @@ class ForwardModel:
         """The data step of every method: ``argmin_m ||m - image||^2 + weight ||A m - y||^2``.
 
         The minimum solves ``(1 + weight A^H A) m = image + weight A^H y``, so the data are needed as ``A^H y`` alone.
-        With one coil ``A^H A`` is a projection, and ``m = image + weight / (1 + weight) (A^H y - A^H A image)``: sampled
-        lines become ``(F image + weight y) / (1 + weight)`` [1]_. With several coils the correction of the image is
-        found by a few steps of conjugate gradients [2]_, for every column alone.
+        With one coil ``A^H A`` is a projection, and ``m = image + weight / (1 + weight) (A^H y - A^H A image)``:
+        sampled lines become ``(F image + weight y) / (1 + weight)`` [1]_. With several coils ``m`` is found from the
+        image by a few steps of conjugate gradients [2]_, for every column alone.
 
         Parameters
         ----------
@@ -223,9 +223,9 @@ def noise_level(kspace: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
     That is at the ends of the readout and at high temporal frequencies. The power of white noise is the same from one
     band of the readout to the next, that of an image falls; so the power of the outermost eighths at both ends is
-    extrapolated by what it falls from the next eighths: ``noise^2 = 2 outer - inner``, or 0 where that is negative, with
-    medians, so that lines of much signal do not count. Of images that reach 1 it finds noise of .02 and more to 10 %,
-    underestimates less, and finds 0 to .004 where there is none, except that noise in the images is noise, too.
+    extrapolated by what it falls from the next eighths: ``noise^2 = 2 outer - inner``, or 0 where that is negative,
+    with medians, so that lines of much signal do not count. Of images that reach 1 it finds noise of .02 and more to
+    10 %, less of it up to a third too low, and 0 to .004 where there is none; what noise the images have is noise, too.
     """
     lines, spectrum = mask.all(1), torch.fft.fft(kspace, dim=-3, norm="ortho")
     t, _, x = kspace.shape[-3:]
@@ -253,8 +253,8 @@ def coil_maps(
 
     Patches of ``kernel x kernel`` samples of all coils span a space of few dimensions. Projecting k-space on it leaves
     the measured data as they are, so in every pixel the vector of sensitivities is an eigenvector of that projection,
-    with the eigenvalue 1. Their phase is relative to a virtual coil, the weighted sum of coils that has most signal, whose
-    own phase is zero everywhere. The defaults were chosen on simulated coils and 11 lines, which so small a kernel suits.
+    with the eigenvalue 1. Their phase is relative to a virtual coil, the weighted sum of coils that has most signal,
+    whose own phase is zero everywhere. The defaults were chosen on simulated coils and 11 lines.
 
     Parameters
     ----------
