@@ -1,6 +1,6 @@
 """Figures in one house style: images, profiles, masks, curves, ladders, the network's drawing."""
 
-from .architecture import architecture as architecture
+from .drawing import architecture as architecture
 from .arrays import check_index as check_index
 from .arrays import magnitude as magnitude
 from .arrays import one_cine as one_cine

@@ -3,5 +3,5 @@
 from .folder import Run as Run
 from .folder import read_log as read_log
 from .processes import processes as processes
-from .trained import describe_data as describe_data
-from .trained import trained as trained
+from .reuse import describe_data as describe_data
+from .reuse import trained as trained
