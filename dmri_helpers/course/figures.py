@@ -1,4 +1,4 @@
-"""What the notebooks drew and measured, for figures/, and the tables of the README."""
+"""The folder ``figures/``, with what the notebooks drew and measured, and the tables of the README made from it."""
 
 import json
 from pathlib import Path
@@ -11,10 +11,10 @@ from .notebooks import ROOT, Build, execute_notebook, sources
 def write_figures(
     profile: str | None = None, figures: Path = ROOT / "figures", build: Path = ROOT / "build"
 ) -> None:
-    """Copy what the notebooks drew and measured on phantoms to ``figures/<profile>-phantom``; execute what changed.
+    """Copy what the notebooks drew and measured on phantoms to ``figures/<profile>-phantom``.
 
-    Only of phantoms: pictures of other data may not be ours to publish. On the demo profile the ladders of the
-    README are written anew, too: that of the notebooks, and that of the numbers in ``figures/real-cines``.
+    Notebooks that changed are executed first. Pictures of other data are left out, since we may not be allowed to
+    publish them. On the demo profile, the tables of the README are brought up to date as well.
     """
     run = Build(profile, "phantom", build)
     for source in sources(ROOT / "notebooks"):
@@ -27,13 +27,13 @@ def write_figures(
 
 
 def write_readme(figures: Path = ROOT / "figures") -> None:
-    """Bring the tables of the README up to date."""
+    """Replace the tables of the README by those of `readme_with_tables`."""
     readme = ROOT / "README.md"
     write(readme, readme_with_tables(readme.read_text(encoding="utf-8"), figures).encode())
 
 
 def readme_with_tables(text: str, figures: Path = ROOT / "figures") -> str:
-    """The README with its two ladders and the bench as ``figures`` has them; each with machine and date."""
+    """Return the README with the two ladders and the tables of the bench that are in ``figures``."""
     ladder = json.loads((figures / "demo-phantom" / "06_ladder.json").read_text(encoding="utf-8"))
     real = [json.loads(path.read_text(encoding="utf-8")) for path in (figures / "real-cines").glob("*.json")]
     real.sort(key=lambda result: result["psnr"]["mean"])

@@ -1,4 +1,4 @@
-"""A run on disk: start, save, resume, find again, several processes."""
+"""Training runs on disk (notebooks 04 to 06): start, save, resume and find one again, in one process or several."""
 
 from .folder import Run as Run
 from .folder import read_log as read_log

@@ -1,4 +1,4 @@
-"""The BART toolbox on the same cines, where it is installed."""
+"""Reconstruction by the BART toolbox, where it is installed, to compare our methods with one that others wrote."""
 
 import os
 import subprocess
@@ -17,13 +17,13 @@ def bart(kspace: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     Parameters
     ----------
     kspace
-        shape ``(1, t, y, x)``; magnitudes of the image of order 1
+        shape ``(1, t, y, x)``, of an image whose magnitudes are about 1
     mask
-        shape ``(1, t, y, 1)``; BART takes the lines that are not zero for the measured ones
+        shape ``(1, t, y, 1)``; BART itself takes every line that is not zero for a measured one
 
     Returns
     -------
-        cine, shape ``(1, t, y, x)``, complex
+        complex cine, shape ``(1, t, y, x)``
 
     Raises
     ------

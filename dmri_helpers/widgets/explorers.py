@@ -17,8 +17,8 @@ from PIL import Image, ImageDraw
 from .. import plotting
 from ..fourier import fft2c, ifft2c
 from ..metrics import cine_metrics, psnr
-from .panels import Explorer, Panel, explorer
 from .page import error_colors, to_bytes
+from .panels import Explorer, Panel, explorer
 
 
 def _decibel(error: np.ndarray) -> str:
@@ -106,7 +106,7 @@ def kspace_explorer(keep: Callable[[str, int], Any], reference: Any, *, lines: i
     Parameters
     ----------
     keep
-        ``keep(part, lines)`` -> k-space with the kept lines alone, a tensor ``(y, x)``; the part is ``centre`` or ``edge``
+        ``keep(part, lines)`` -> k-space with only the kept lines, a tensor ``(y, x)``; part is ``centre`` or ``edge``
     reference
         the whole image, a tensor
     lines

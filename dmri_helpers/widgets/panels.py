@@ -144,7 +144,9 @@ def panels_html(sentence: str, panels: Sequence[Panel]) -> str:
         f'src="{data_uri(encode_fast(Image.fromarray(panel.pixels)), "png")}">{html.escape(panel.below)}</figure>'
         for panel in panels
     )
-    return f'<div>{html.escape(sentence)}</div><div style="display:flex;flex-wrap:wrap;gap:8px">{figures}</div>'
+    return (
+        f'<div>{html.escape(sentence)}</div><div style="display:flex;flex-wrap:wrap;gap:8px">{figures}</div>'
+    )
 
 
 def _poster(sentence: str, panels: Sequence[Panel]) -> Image.Image:
@@ -198,7 +200,7 @@ def _static(
 
 
 def _within(pictures: list[np.ndarray], budget: int) -> list[str]:
-    """Encode the pictures as data URIs that fit the budget in bytes: first at lower quality, then at lower resolution."""
+    """Encode pictures as data URIs that fit the budget in bytes: at lower quality, then at lower resolution."""
 
     def encoded(step: int, quality: int) -> list[str]:
         uris = []

@@ -1,4 +1,4 @@
-"""The viewer of all notebooks: several cines under one frame slider, as HTML without a kernel and as a strip for print."""
+"""The viewer of all notebooks: several cines under one frame slider, as HTML and as a strip for print."""
 
 import base64
 import textwrap
