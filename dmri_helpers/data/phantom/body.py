@@ -1,7 +1,7 @@
 """The body around the phantom's heart: it is drawn once, on a fine grid, and moves with breathing and heart beat.
 
-Coordinates ``v`` and ``u`` run along y and x in units of the field of view. Tissues are painted one over the other, from
-the skin inwards; fat is negative, since its signal is in opposed phase.
+Coordinates ``v`` and ``u`` run along y and x in units of the field of view. Tissues are painted one over the other,
+from the skin inwards; fat is negative, since its signal is in opposed phase.
 """
 
 from dataclasses import dataclass

@@ -1,15 +1,15 @@
 """The phantom of all notebooks: a beating short-axis heart from a seed, with images, tissue labels and volume curve.
 
 Lengths are in units of the field of view (the shorter image side). One seed therefore shows the same heart at every
-matrix size, though with other textures. What lies outside the heart is drawn once, on a grid twice as fine, and is then
+matrix size, though with other textures. What lies outside the heart is drawn once, on a grid twice as fine, and then
 moved by a displacement field. The heart is drawn in polar coordinates about its centre, all frames at once.
 
 Tissues have the contrast of balanced SSFP. Fat is in opposed phase to water (TE = TR/2), so their borders are dark
-("India ink"). Everything is rendered on a finer grid than the image and reduced by cropping its k-space, so that a pixel holds
-several tissues and edges ring. Coil shading, a smooth phase and noise are added last.
+("India ink"). Everything is rendered on a finer grid than the image and reduced by cropping its k-space, so that a
+pixel holds several tissues and edges ring. Coil shading, a smooth phase and noise are added last.
 
-The random numbers of one phantom come from one generator, in the order of the statements. Whoever moves, adds or removes
-a draw changes every phantom, and has to raise `VERSION`.
+All random numbers of a phantom come from one generator, in the order of the statements. Whoever moves, adds or removes a
+draw changes every phantom and has to raise `VERSION`.
 
 References
 ----------
