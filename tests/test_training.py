@@ -17,7 +17,7 @@ from dmri_helpers.results import records
 from dmri_helpers.results.memory import peak_memory
 from dmri_helpers.results.records import commit
 from dmri_helpers.runs import Run, read_log, trained
-from dmri_helpers.runs.trained import _is_run_of
+from dmri_helpers.runs.reuse import _is_run_of
 
 SHAPE = (6, 32, 24)
 NETWORK = UnrolledConfig(cascades=2, features=4)

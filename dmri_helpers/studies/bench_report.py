@@ -1,9 +1,10 @@
-"""The figure and the tables of the bench."""
+"""The figure and the tables of the bench: ``figures/benchmark.png`` and the tables of the README."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -13,39 +14,17 @@ from ..results.names import NAMES
 
 @house_style
 def figure(result: Mapping[str, Any]) -> Figure:
-    """Quality of every method against its time, training throughput measure by measure, memory against cascades.
+    """Draw the quality of every method against its time, training speed by measure, and memory against cascades.
 
     Parameters
     ----------
     result
-        of `bench.run`: ``methods`` with ``method``, ``seconds`` and ``psnr_volume``; ``training`` with ``measure``
-        and ``ratio``; ``cascades`` with ``cascades``, ``checkpointing`` and ``peak_bytes``
+        what `bench.run` returned
     """
     figure, (quality, speed, memory) = plt.subplots(
         1, 3, figsize=(16, 5), gridspec_kw={"width_ratios": (1.5, 1, 1)}
     )
-    fastest, slowest = (of(row["seconds"] for row in result["methods"]) for of in (min, max))
-    for row in result["methods"]:
-        name, mean, std = NAMES.get(row["method"], row["method"]), *row["psnr_volume"].values()
-        quality.errorbar(row["seconds"], mean, yerr=std, color=BLUE, marker="o", markersize=8, capsize=3)
-        near = [
-            of["seconds"]
-            for of in result["methods"]
-            if 0.5 < of["seconds"] / row["seconds"] < 2 and abs(of["psnr_volume"]["mean"] - mean) < 2
-        ]
-        left = row["seconds"] < max(near)  # away from the neighbour
-        beside = {"xytext": (-9 if left else 9, 0), "ha": "right" if left else "left", "va": "center"}
-        above = {"xytext": (0, 4), "ha": "center", "va": "bottom"}  # a long name has no room elsewhere
-        long = len(name) > 14
-        quality.annotate(
-            wrap_title(name, 14),
-            (row["seconds"], mean + std if long else mean),
-            textcoords="offset points",
-            **(above if long else beside),
-        )
-    quality.set(xscale="log", xlabel="time per cine (s)", ylabel="volume PSNR (dB)", title="Methods")
-    quality.set_xlim(fastest / 30, 15 * slowest)
-    quality.grid(alpha=0.3)
+    _draw_methods(quality, result["methods"])
 
     ways = result["training"]
     speed.barh(range(len(ways)), [row["ratio"] for row in ways], color=BLUE)
@@ -81,17 +60,43 @@ def figure(result: Mapping[str, Any]) -> Figure:
     return figure
 
 
+def _draw_methods(ax: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Draw the quality of every method against its time, with its name where it covers no neighbour."""
+    times = [row["seconds"] for row in rows]
+    for row in rows:
+        name, mean, std = NAMES.get(row["method"], row["method"]), *row["psnr_volume"].values()
+        ax.errorbar(row["seconds"], mean, yerr=std, color=BLUE, marker="o", markersize=8, capsize=3)
+        near = [
+            other["seconds"]
+            for other in rows
+            if 0.5 < other["seconds"] / row["seconds"] < 2 and abs(other["psnr_volume"]["mean"] - mean) < 2
+        ]
+        left = row["seconds"] < max(near)  # a slower neighbour needs the room at the right
+        at_side = {"xytext": (-9 if left else 9, 0), "ha": "right" if left else "left", "va": "center"}
+        above = {"xytext": (0, 4), "ha": "center", "va": "bottom"}  # a long name has no room at the side
+        long = len(name) > 14
+        ax.annotate(
+            wrap_title(name, 14),
+            (row["seconds"], mean + std if long else mean),
+            textcoords="offset points",
+            **(above if long else at_side),
+        )
+    ax.set(xscale="log", xlabel="time per cine (s)", ylabel="volume PSNR (dB)", title="Methods")
+    ax.set_xlim(min(times) / 30, 15 * max(times))
+    ax.grid(alpha=0.3)
+
+
 def tables(result: dict) -> str:
-    """What `run` measured, as Markdown: ratios first.
+    """Write what `bench.run` returned as tables in Markdown.
 
     Parameters
     ----------
     result
-        of `run`, also after a way through JSON
+        what `bench.run` returned, also if it was written as JSON and read again
 
     Returns
     -------
-        tables of methods, training measures, cascades and the rest, and where they were measured
+        tables of methods, training measures and cascades, the other numbers in sentences, and the machine
     """
     rows = {row["method"]: row for row in result["methods"]}
     base = rows["bart" if "bart" in rows else "kt_tv"]
