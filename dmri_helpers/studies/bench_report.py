@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ..plotting.style import BLUE, house_style, wrap_title
-from ..results.names import NAMES
+from ..results.names import METRICS, NAMES, heading
+from ..results.tables import half_width, render, score
 
 
 @house_style
@@ -26,24 +27,26 @@ def figure(result: Mapping[str, Any]) -> Figure:
     )
     fastest, slowest = (of(row["seconds"] for row in result["methods"]) for of in (min, max))
     for row in result["methods"]:
-        name, mean, std = NAMES.get(row["method"], row["method"]), *row["psnr_volume"].values()
+        name, mean = NAMES.get(row["method"], row["method"]), row["psnr_volume"]["mean"]
+        std = half_width(row["psnr_volume"])
         quality.errorbar(row["seconds"], mean, yerr=std, color=BLUE, marker="o", markersize=8, capsize=3)
         near = [
-            of["seconds"]
-            for of in result["methods"]
-            if 0.5 < of["seconds"] / row["seconds"] < 2 and abs(of["psnr_volume"]["mean"] - mean) < 2
+            (other["seconds"], other["psnr_volume"]["mean"])
+            for other in result["methods"]
+            if 0.5 < other["seconds"] / row["seconds"] < 2 and abs(other["psnr_volume"]["mean"] - mean) < 2
         ]
-        left = row["seconds"] < max(near)  # away from the neighbour
-        beside = {"xytext": (-9 if left else 9, 0), "ha": "right" if left else "left", "va": "center"}
-        above = {"xytext": (0, 4), "ha": "center", "va": "bottom"}  # a long name has no room elsewhere
-        long = len(name) > 14
-        quality.annotate(
-            wrap_title(name, 14),
-            (row["seconds"], mean + std if long else mean),
-            textcoords="offset points",
-            **(above if long else beside),
-        )
-    quality.set(xscale="log", xlabel="time per cine (s)", ylabel="volume PSNR (dB)", title="Methods")
+        slower, better = (max(values) for values in zip(*near, strict=True))
+        if len(name) > 14:  # above or below its bar, away from the neighbour
+            side = 1 if mean == better else -1
+            place, offset = mean + side * std, (0, 4 * side)
+            align = {"ha": "center", "va": "bottom" if side > 0 else "top"}
+        else:  # to its left or right
+            side = -1 if row["seconds"] < slower else 1
+            place, offset = mean, (9 * side, 0)
+            align = {"ha": "left" if side > 0 else "right", "va": "center"}
+        label = wrap_title(name, 14)
+        quality.annotate(label, (row["seconds"], place), offset, textcoords="offset points", **align)
+    quality.set(xscale="log", xlabel="time per cine (s)", ylabel=heading("psnr_volume"), title="Methods")
     quality.set_xlim(fastest / 30, 15 * slowest)
     quality.grid(alpha=0.3)
 
@@ -95,40 +98,51 @@ def tables(result: dict) -> str:
     """
     rows = {row["method"]: row for row in result["methods"]}
     base = rows["bart" if "bart" in rows else "kt_tv"]
-    lines = [
-        f"| method | time relative to {base['method']} | s per cine | volume PSNR / dB | volume SSIM "
-        "| dynamic PSNR / dB | parameters | peak memory / MB |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    for name, row in rows.items():
-        quality = [
-            f"{row[key]['mean']:.{digits}f} ± {row[key]['std']:.{digits}f}"
-            for key, digits in (("psnr_volume", 2), ("ssim_volume", 3), ("psnr_dynamic", 2))
+    measured = ("psnr_volume", "ssim_volume", "psnr_dynamic")
+    methods = [
+        [
+            NAMES.get(name, name),
+            f"{row['seconds'] / base['seconds']:.3g}",
+            f"{row['seconds']:.3g}",
+            *(score(row[metric], METRICS[metric].digits) for metric in measured),
+            "" if row["parameters"] is None else f"{row['parameters']:,}",
+            "" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 1e6:.0f}",
         ]
-        parameters = "" if row["parameters"] is None else f"{row['parameters']:,}"
-        peak = "" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 1e6:.0f}"
-        ratio = f"{row['seconds'] / base['seconds']:.3g}"
-        lines.append(
-            f"| {name} | {ratio} | {row['seconds']:.3g} | {' | '.join(quality)} | {parameters} | {peak} |"
-        )
-    lines += ["", "| training step | relative to the plain way | samples per second |", "|---|---:|---:|"]
-    for i, row in enumerate(result["training"]):
-        name = ("+ " if i else "") + row["measure"].replace("_", "-")
-        lines.append(f"| {name} | {row['ratio']:.2f} | {row['samples_per_second']:.3g} |")
-    lines += [
-        "",
-        "| cascades | memory with checkpointing / MB | without / MB | time with / without |",
-        "|---|---:|---:|---:|",
+        for name, row in rows.items()
     ]
+    relative = f"time relative to {NAMES[base['method']]}"
+    columns = [
+        relative,
+        heading("seconds_per_cine"),
+        *map(heading, measured),
+        "parameters",
+        "peak memory (MB)",
+    ]
+    training = [
+        [
+            ("+ " if i else "") + row["measure"].replace("_", "-"),
+            f"{row['ratio']:.2f}",
+            f"{row['samples_per_second']:.3g}",
+        ]
+        for i, row in enumerate(result["training"])
+    ]
+    cascades = []
     for number in dict.fromkeys(row["cascades"] for row in result["cascades"]):
         without, with_ = (
             next(r for r in result["cascades"] if r["cascades"] == number and r["checkpointing"] is kept)
             for kept in (False, True)
         )
-        lines.append(
-            f"| {number} | {with_['peak_bytes'] / 1e6:.1f} | {without['peak_bytes'] / 1e6:.1f} "
-            f"| {with_['seconds'] / without['seconds']:.2f} |"
-        )
+        memory = [f"{row['peak_bytes'] / 1e6:.1f}" for row in (with_, without)]
+        cascades.append([str(number), *memory, f"{with_['seconds'] / without['seconds']:.2f}"])
+    lines = [
+        render(["method", *columns], methods),
+        "",
+        render(["training step", "relative to the plain way", "samples per second"], training),
+        "",
+        render(
+            ["cascades", "memory with checkpointing (MB)", "without (MB)", "time with / without"], cascades
+        ),
+    ]
     made, started = result["phantom"], result["start_up"]
     lines += [
         "",
