@@ -284,7 +284,7 @@ def paired_scores(
     axes[0].vlines(slices, *pair, color="0.7", linewidth=1.2)
     for scores, name, color, marker in zip(pair, names, (ORANGE, BLUE), ("o", "s"), strict=True):
         digits = 2 if scores.mean() > 1 else 3
-        spread = scores.std(ddof=0) if scores.size > 1 else 0
+        spread = scores.std(ddof=1) if scores.size > 1 else 0
         axes[0].plot(
             slices,
             scores,
