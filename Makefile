@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help report test lab notebooks handout figures bench environment lock clean
+.PHONY: help report test lint lab notebooks handout figures bench environment lock clean
 
 PYTHON ?= python3
 LOCK := requirements.lock
@@ -17,11 +17,22 @@ help:  ## this list
 report: $(ENV)  ## execute the notebooks, render them as one site: build/report/index.html
 	$(PY) -m dmri_helpers report
 
-test: $(ENV)  ## all tests: helpers, report, browser; then every notebook on the tiny profile
+test: $(ENV)  ## style and types; all tests: helpers, report, browser; then every notebook on the tiny profile
 	status=0; export OMP_NUM_THREADS=1; \
-	$(PY) -m pytest -n 2 --dist loadscope tests || status=$$?; \
+	$(MAKE) --no-print-directory lint || status=$$?; \
+	$(PY) -m pytest -n 2 --dist loadscope --durations=25 tests || status=$$?; \
 	DMRI_PROFILE=tiny DMRI_DATA=phantom $(PY) -m pytest -n 2 --dist loadfile -p no:cacheprovider \
 	    --nbval-lax --nbval-current-env notebooks || status=$$?; \
+	exit $$status
+
+lint: $(ENV)  ## style (ruff) and types (mypy), without tests
+	@status=0; \
+	echo "ruff check: rules of style, in the package, the tests and the notebooks"; \
+	$(PY) -m ruff check --quiet || status=$$?; \
+	echo "ruff format --check: layout of the lines, in the package and the tests"; \
+	$(PY) -m ruff format --quiet --check || status=$$?; \
+	echo "mypy: types of the taught core, of results and of runs"; \
+	$(PY) -m mypy --no-error-summary || status=$$?; \
 	exit $$status
 
 lab: $(ENV)  ## open the first notebook in JupyterLab
@@ -33,10 +44,10 @@ notebooks: $(ENV)  ## notebooks/*.py -> notebooks/*.ipynb, executed on the demo 
 handout: $(ENV)  ## student notebooks without solutions, and a zip for a course platform -> build/handout*
 	$(PY) -c "from dmri_helpers.course.handout import write_handout; write_handout()"
 
-figures: $(ENV)  ## what the notebooks drew and measured on phantoms -> figures/, the ladders in README.md
+figures: $(ENV)  ## what the notebooks drew and measured on phantoms -> figures/, the tables of README.md
 	$(PY) -c "from dmri_helpers.course.figures import write_figures; write_figures()"
 
-bench: $(ENV)  ## quality, time and memory of everything on this machine -> figures/benchmark.*, README.md
+bench: $(ENV)  ## quality, time and memory of everything on this machine -> figures/benchmark.*, site/bench.md
 	$(PY) -m dmri_helpers bench --json figures/benchmark.json --md figures/benchmark.md --png figures/benchmark.png \
 	    --force $(BENCH)
 	$(PY) -c "from dmri_helpers.course.figures import write_readme; write_readme()"
@@ -66,5 +77,5 @@ lock:  ## resolve the lock anew from pyproject.toml (needs uv)
 	    --no-annotate --no-header pyproject.toml --output-file $(LOCK)
 
 clean:  ## remove what was built (build/, caches); .venv and runs/ stay
-	rm -rf build .pytest_cache .ruff_cache .hypothesis dmri_helpers.egg-info
+	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis dmri_helpers.egg-info
 	find dmri_helpers notebooks tests -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf

@@ -1,6 +1,7 @@
 """From a name or a run folder to a reconstruction: where networks, starts and weights are put together."""
 
 import hashlib
+import itertools
 import json
 from collections.abc import Callable
 from dataclasses import asdict
@@ -10,11 +11,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from . import classical
-from .networks import DualUNet, ResNet3D, StandAlone
+from .networks import DualUNet, ResNet3D, StandAlone, XFResNet3D
+from .operators import ForwardModel
 from .profiles import DualUNetConfig, UnrolledConfig
 from .unrolled import Unrolled
 
-Reconstruct = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+Reconstruct = Callable[[torch.Tensor, ForwardModel], torch.Tensor]
 NetworkConfig = DualUNetConfig | UnrolledConfig
 
 CLASSICAL: dict[str, Reconstruct] = {
@@ -22,6 +24,7 @@ CLASSICAL: dict[str, Reconstruct] = {
     "temporal_mean": classical.temporal_mean,
     "view_sharing": classical.view_sharing,
     "conjugate_view_sharing": classical.conjugate_view_sharing,
+    "cg_sense": classical.cg_sense,
     "low_rank_sparse": classical.low_rank_sparse,
     "kt_tv": classical.kt_tv,
 }
@@ -41,7 +44,7 @@ def build(config: NetworkConfig, seed: int = 0) -> torch.nn.Module:
 
     Returns
     -------
-        module, ``model(kspace, mask) -> cine``
+        module, ``model(kspace, A) -> cine``
     """
     options = asdict(config)
     start = CLASSICAL[options.pop("start")]
@@ -51,8 +54,9 @@ def build(config: NetworkConfig, seed: int = 0) -> torch.nn.Module:
             return StandAlone(DualUNet(**options), start)
         features, blocks = options.pop("features"), options.pop("blocks")
         hint, phase_reference = CLASSICAL.get(options.pop("hint")), options.pop("phase_reference")
+        kinds = itertools.cycle([ResNet3D, XFResNet3D if options.pop("alternate_xf") else ResNet3D])
         return Unrolled(
-            lambda: ResNet3D(features, blocks, 2 if hint else 0),
+            lambda: next(kinds)(features, blocks, 2 if hint else 0),
             start=start,
             hint=hint,
             phase_of=_phase_of_the_centre if phase_reference else None,
@@ -71,13 +75,12 @@ def load(method: str | Path) -> Reconstruct:
     Parameters
     ----------
     method
-        ``zero_filled``, ``temporal_mean``, ``view_sharing``, ``conjugate_view_sharing``, ``low_rank_sparse``,
-        ``kt_tv``, ``dual_unet``, ``unrolled``, or the path of a run folder (its best weights) or of a
-        ``.safetensors`` file that `training.fit` wrote
+        a key of `CLASSICAL`, one of the `shipped` networks, or the path of a run folder (its best weights) or of a
+        ``.safetensors`` file that `runs.Run` wrote
 
     Returns
     -------
-        ``reconstruct(kspace, mask) -> cine``; networks are in evaluation mode
+        ``reconstruct(kspace, A) -> cine``; networks are in evaluation mode
 
     Raises
     ------
@@ -86,12 +89,12 @@ def load(method: str | Path) -> Reconstruct:
     """
     if str(method) in CLASSICAL:
         return CLASSICAL[str(method)]
-    if str(method) in NETWORKS:
+    if str(method) in shipped():
         return load_pretrained(str(method))
     path = Path(method)
     file = path / "best.safetensors" if path.is_dir() else path
     if not file.is_file():
-        known = ", ".join([*CLASSICAL, *NETWORKS])
+        known = ", ".join([*CLASSICAL, *shipped()])
         raise ValueError(f"{method}: found no such method or weights; expected {known}, or a run folder")
     return _read_weights(file)
 
@@ -106,7 +109,7 @@ def load_pretrained(name: str) -> torch.nn.Module:
 
     Returns
     -------
-        ``model(kspace, mask) -> cine``, in evaluation mode
+        ``model(kspace, A) -> cine``, in evaluation mode
 
     Raises
     ------
@@ -117,14 +120,18 @@ def load_pretrained(name: str) -> torch.nn.Module:
     file = WEIGHTS / name / "best.safetensors"
     expected = _checksums().get(f"{name}/best.safetensors")
     if expected is None or not file.is_file():
-        names = ", ".join(path.split("/")[0] for path in _checksums())
-        raise ValueError(f"{file}: found no such weights; expected one of {names}")
+        raise ValueError(f"{file}: found no such weights; expected one of {', '.join(shipped())}")
     found = hashlib.sha256(file.read_bytes()).hexdigest()
     if found != expected:
         raise ValueError(
             f"{file}: found SHA-256 {found[:12]}..., expected {expected[:12]}...; install the package anew"
         )
     return _read_weights(file)
+
+
+def shipped() -> list[str]:
+    """Names of the networks that come with the package."""
+    return [path.split("/")[0] for path in _checksums()]
 
 
 def _checksums() -> dict[str, str]:

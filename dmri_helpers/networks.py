@@ -1,4 +1,4 @@
-"""The seed report's networks with their flaws mended: complex cine in, complex cine out.
+"""The seed report's networks with their flaws mended (notebook 03): complex cine in, complex cine out, ``(b, t, y, x)``.
 
 Two-channel real tensors exist only inside this module. Every network predicts a residual that is added to its
 input, its outputs are signed, and its last layer starts at zero: untrained, it returns what it was given.
@@ -8,7 +8,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-_STRIP = 48  # readout columns that a processor reconstructs at a time
+# Readout columns that a processor reconstructs at a time, without gradients. Features of a whole cine (32 channels of
+# 20 x 192 x 192) do not fit into its cache; those of a strip do, which is a quarter faster. The margins, as wide as the
+# convolutions reach, are computed twice.
+_STRIP = 48
 
 
 class ChannelAttention(nn.Module):
@@ -165,7 +168,7 @@ class ResNet3D(nn.Module):
         if torch.is_grad_enabled() or cine.device.type != "cpu" or x <= _STRIP + 2 * reach:
             return cine + self._residual(cine, *hints)
         corrected = cine.clone()
-        for start in range(0, x, _STRIP):  # what a strip needs stays in the cache
+        for start in range(0, x, _STRIP):
             first, end = max(start - reach, 0), min(start + _STRIP, x)
             strip = self._residual(*(image[..., first : end + reach] for image in (cine, *hints)))
             corrected[..., start:end] += strip[..., start - first :][..., : end - start]
@@ -179,6 +182,23 @@ class ResNet3D(nn.Module):
         for block in self.blocks:
             features = functional.leaky_relu_(block(features).add_(features), 0.1)
         return _to_complex(self.last(features))
+
+
+class XFResNet3D(ResNet3D):
+    """A `ResNet3D` on the spectrum over time (x-f space) [1]_: its axis of frames is one of temporal frequencies.
+
+    Tissue that is still has one coefficient there, a beating heart a few, and aliasing spreads over all of them. The
+    transform is orthonormal, with the zero frequency first; frequencies are cyclic, as the padding has them.
+
+    References
+    ----------
+    .. [1] Qin et al., k-t NEXT: dynamic MR image reconstruction exploiting spatio-temporal correlations, MICCAI
+       (2019), section 2.
+    """
+
+    def _residual(self, *images: torch.Tensor) -> torch.Tensor:
+        spectra = (torch.fft.fft(image, dim=1, norm="ortho") for image in images)
+        return torch.fft.ifft(super()._residual(*spectra), dim=1, norm="ortho")
 
 
 class DualUNet(nn.Module):
@@ -250,7 +270,7 @@ class StandAlone(nn.Module):
     network
         complex cine in, complex cine out
     start
-        first image, ``start(kspace, mask) -> cine``: the zero-filled one in the seed report
+        first image, ``start(kspace, A) -> cine``: the zero-filled one in the seed report
     """
 
     def __init__(self, network: nn.Module, start):
@@ -258,9 +278,9 @@ class StandAlone(nn.Module):
         self.network = network
         self.start = start
 
-    def forward(self, kspace: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """k-space ``(b, t, y, x)`` and mask ``(b or 1, t, y, 1)`` to a complex cine ``(b, t, y, x)``."""
-        return self.network(self.start(kspace, mask))
+    def forward(self, kspace: torch.Tensor, A) -> torch.Tensor:
+        """k-space and its `operators.ForwardModel`, of one coil or many, to a complex cine ``(b, t, y, x)``."""
+        return self.network(self.start(kspace, A))
 
 
 def _block2d(in_channels: int, out_channels: int, dropout: float) -> nn.Sequential:
@@ -276,26 +296,30 @@ def _block2d(in_channels: int, out_channels: int, dropout: float) -> nn.Sequenti
 
 
 class _Conv3d(nn.Conv3d):
-    """3 x 3 x 3 convolution over (t, y, x): cyclic in time, zeros around the image."""
+    """3 x 3 x 3 convolution over (t, y, x): cyclic in time, zeros around the image.
+
+    The plain way is ``pad(mode="circular")`` in time, then convolve. It copies all features to add two frames, and its
+    backward pass adds up three padded copies; here there are three ways to the same numbers, each faster where it is taken:
+    with gradients a padding with a backward pass of its own (`_Cyclic`); without, zeros instead of the two frames, and
+    then what they lack added to the first and last frame alone; and for the few channels of an image, which leave most
+    of a processor's vector registers empty, the two neighbours of a frame as further channels of a 2-D convolution.
+    """
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__(in_channels, out_channels, 3, padding=(0, 1, 1))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        if self.in_channels > 4 and torch.is_grad_enabled():
+        if self.in_channels <= 4:
+            stacked = torch.cat([features.roll(1, 2), features, features.roll(-1, 2)], 1)
+            weight = self.weight.transpose(1, 2).flatten(1, 2)[:, :, None]
+            return functional.conv3d(stacked, weight, self.bias, padding=(0, 1, 1))
+        if torch.is_grad_enabled():
             return super().forward(_Cyclic.apply(features))
-        if self.in_channels > 4:
-            # no copy: zeros around the frames, then what the first and the last one lack
-            out = functional.conv3d(features, self.weight, self.bias, padding=1)
-            for frame, neighbour, tap in ((0, -1, 0), (-1, 0, 2)):
-                out[:, :, frame] += functional.conv2d(
-                    features[:, :, neighbour], self.weight[:, :, tap], padding=1
-                )
-            return out
-        # so few channels leave a processor's registers empty: a frame's neighbours fill them, as more channels
-        stacked = torch.cat([features.roll(1, 2), features, features.roll(-1, 2)], 1)
-        weight = self.weight.transpose(1, 2).flatten(1, 2)[:, :, None]
-        return functional.conv3d(stacked, weight, self.bias, padding=(0, 1, 1))
+        out = functional.conv3d(features, self.weight, self.bias, padding=1)
+        for frame, neighbour, tap in ((0, -1, 0), (-1, 0, 2)):
+            lacking = functional.conv2d(features[:, :, neighbour], self.weight[:, :, tap], padding=1)
+            out[:, :, frame] += lacking
+        return out
 
 
 class _Cyclic(torch.autograd.Function):
@@ -314,9 +338,7 @@ class _Cyclic(torch.autograd.Function):
 
 
 def _to_channels(cine: torch.Tensor) -> torch.Tensor:
-    return torch.view_as_real(cine).movedim(
-        -1, 1
-    )  # channels last: no copy, and what convolutions are fastest in
+    return torch.view_as_real(cine).movedim(-1, 1)  # channels last: no copy, and convolutions are fastest
 
 
 def _to_complex(channels: torch.Tensor) -> torch.Tensor:

@@ -53,7 +53,11 @@ class UnrolledConfig:
     hint: Literal["none", "view_sharing", "conjugate_view_sharing"] = "none"
     """show each network this image, too, and what the data corrected after the last turn"""
     phase_reference: bool = False
-    """show each network the image without its slow phase, so that complex images look like real ones"""
+    """show each network the image without its smooth phase, so that complex images look like real ones"""
+    alternate_xf: bool = False
+    """every second network works on the spectrum over time"""
+    noise_scale: float = 0.0
+    """start of the learnt noise level at which data and image count alike, one for each cascade; 0: data are kept"""
 
 
 @dataclass(frozen=True)
@@ -91,13 +95,20 @@ class TrainConfig:
     """shorten gradients to at most this norm; 0: as they are"""
     acceleration_to: float = 0.0
     """draw every cine's acceleration between acceleration and this; 0: all have the same"""
+    center_lines_to: int = 0
+    """draw every cine's centre lines between center_lines and this; 0: all have the same"""
     noise: float = 0.0
     """largest standard deviation of the noise on the measured lines (images reach 1), drawn for every cine from 0 to
-    this; the target stays clean; 0: none"""
+    this, a third of them without; the target stays clean; 0: none"""
+    phase: float = 0.0
+    """largest strength of a scanner's phase, drawn for every cine from 0 to this, a fifth of them without; 1 is up to
+    2.5 rad at the rim; 0: none"""
+    coils: int = 0
+    """receive coils around the chest; 0: one, as sensitive everywhere"""
     augment: bool = False
     """images upside down or mirrored, time shifted or backwards, drawn for every cine"""
-    phase: float = 0.0
-    """standard deviation (radians) of the coefficients of a smooth phase, drawn for every cine; 0: none"""
+    cines_per_epoch: int = 0
+    """an epoch has so many of the training cines, drawn anew; 0: all"""
 
 
 @dataclass(frozen=True)

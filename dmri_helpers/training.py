@@ -10,6 +10,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from .metrics import cine_metrics
+from .operators import ForwardModel
 from .profiles import TrainConfig
 
 LOSSES = {
@@ -25,7 +26,7 @@ class State:
     Parameters
     ----------
     model
-        ``model(kspace, mask) -> cine``
+        ``model(kspace, A) -> cine``
     config
         rate, decay and moving average
     """
@@ -109,7 +110,7 @@ def fit(
     Parameters
     ----------
     model
-        ``model(kspace, mask) -> cine``, complex, shape ``(b, t, y, x)``
+        ``model(kspace, A) -> cine``, complex, shape ``(b, t, y, x)``
     training, validation
         `data.UndersampledCines`
     config
@@ -196,7 +197,7 @@ def copy_of_weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
 def step(
     model: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
-    batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    batch: tuple[torch.Tensor, ForwardModel, torch.Tensor],
     config: TrainConfig,
     weight: float = 1.0,
 ) -> torch.Tensor:
@@ -205,11 +206,11 @@ def step(
     Parameters
     ----------
     model
-        ``model(kspace, mask) -> cine``
+        ``model(kspace, A) -> cine``
     optimizer
         of its parameters; the rate is set by the caller
     batch
-        k-space, mask and target, as of `data.UndersampledCines.batches`
+        k-space, forward model and target, as of `data.UndersampledCines.batches`
     config
         loss, precision and clipping
     weight
@@ -219,10 +220,10 @@ def step(
     -------
         the loss without its weight, shape ``()``, still on the device: nothing has waited for it
     """
-    kspace, mask, target = batch
+    kspace, A, target = batch
     optimizer.zero_grad()
     with native_precision(target.device, config.mixed_precision):
-        loss = LOSSES[config.loss](model(kspace, mask) - target)
+        loss = LOSSES[config.loss](model(kspace, A) - target)
     (weight * loss).backward()
     if config.clip:
         torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
@@ -236,7 +237,7 @@ def evaluate(reconstruct: Callable, cines: Iterable, *, title: str = "evaluate")
     Parameters
     ----------
     reconstruct
-        ``reconstruct(kspace, mask) -> cine``
+        ``reconstruct(kspace, A) -> cine``
     cines
         `data.UndersampledCines`, whole cines with fixed masks
     title
@@ -250,11 +251,11 @@ def evaluate(reconstruct: Callable, cines: Iterable, *, title: str = "evaluate")
     if isinstance(reconstruct, torch.nn.Module):
         reconstruct.eval()
     with torch.no_grad(), native_precision():
-        for i, (kspace, mask, target) in enumerate(
+        for i, (kspace, A, target) in enumerate(
             tqdm(cines.batches(1), desc=title, unit="cine", total=len(cines))
         ):
             started = time.perf_counter()
-            recon = reconstruct(kspace, mask)
+            recon = reconstruct(kspace, A)
             seconds = time.perf_counter() - started
             rows.append({"cine": i, **cine_metrics(recon[0], target[0]), "seconds": seconds})
     return rows
@@ -292,7 +293,7 @@ def native_precision(device: str | torch.device = "cpu", enabled: bool = True) -
 
 
 def _shares(cines, batch_size: int, team) -> Iterator[tuple[tuple, int, float]]:
-    """This process's part of each batch of all: k-space, mask and target; how many of them count; their weight.
+    """This process's part of each batch of all: k-space, model and target; how many of them count; their weight.
 
     A mean over processes of weighted means over parts is the mean over the whole batch, of parts of any sizes.
     """
@@ -313,8 +314,8 @@ def _validate(model, validation, config: TrainConfig, team) -> dict:
     model.eval()
     sums = torch.zeros(2, dtype=torch.float64, device=team.device)
     with torch.no_grad(), native_precision(team.device, config.mixed_precision):
-        for (kspace, mask, target), mine, _ in _shares(validation, 1, team):
-            recon = model(kspace, mask)
+        for (kspace, A, target), mine, _ in _shares(validation, 1, team):
+            recon = model(kspace, A)
             squared = (recon.abs() - target.abs()).square().mean((2, 3)).clamp(min=1e-20)
             sums += mine * torch.stack([LOSSES[config.loss](recon - target), (-10 * squared.log10()).mean()])
     loss, psnr = _sum(team, *sums.tolist())

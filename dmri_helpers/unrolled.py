@@ -1,27 +1,29 @@
-"""Unrolled reconstruction: a network and the measured data take turns [1]_.
+"""Unrolled reconstruction: a network and the measured data take turns (notebook 06).
 
-References
-----------
-.. [1] Schlemper et al., A deep cascade of convolutional neural networks for dynamic MR image reconstruction,
-   IEEE Trans Med Imaging 37:491 (2018).
+All functions of this module share these arrays; a ``ValueError`` for arrays that do not fit names both shapes.
+
+- ``kspace``, ``A``: measured data and their `operators.ForwardModel`, with one coil or many; magnitudes of the image
+  are of order 1
+- ``image``: cine, shape ``(b, t, y, x)``, complex
+
+The cascade is that of Schlemper et al., A deep cascade of convolutional neural networks for dynamic MR image
+reconstruction, IEEE Trans Med Imaging 37:491 (2018); with coils its data step is that of Aggarwal, Mani & Jacob, MoDL,
+IEEE Trans Med Imaging 38:394 (2019).
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import cycle
 
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from .fourier import fftc_y, ifft2c, ifftc_y
-from .operators import ForwardModel
+from .operators import ForwardModel, Weight
 
 
 class DataConsistency(nn.Module):
-    """Put the measured lines back into an image.
-
-    Minimises ``||m - x||^2 + weight ||U F m - y||^2`` over ``m``. The normal equations are diagonal in k-space:
-    unsampled lines keep those of the image ``x``, sampled ones become ``(F x + weight y) / (1 + weight)``
-    (Schlemper et al., equation 6). An infinite weight is hard consistency: ``U F m = y`` exactly.
+    """Bring an image and the measured data together: `ForwardModel.closest`, with its weight given, learnt, or from noise.
 
     Parameters
     ----------
@@ -29,6 +31,9 @@ class DataConsistency(nn.Module):
         of the data; ``inf`` for hard consistency, right for data without noise
     learnable
         let training find the weight, from the finite one that is given
+    noise_scale
+        the weight is ``(scale / A.noise)^2`` instead, with a learnt scale that starts here: where the noise is as large
+        as the scale, data and image count alike, and without noise the data are kept; 0: the noise is not looked at
 
     Raises
     ------
@@ -36,41 +41,59 @@ class DataConsistency(nn.Module):
         if the weight is not positive, or learnable and infinite
     """
 
-    def __init__(self, weight: float = torch.inf, learnable: bool = False):
+    def __init__(self, weight: float = torch.inf, learnable: bool = False, noise_scale: float = 0.0):
         super().__init__()
         if not weight > 0:
             raise ValueError(f"the weight of the data is positive, not {weight}")
         if learnable and weight == torch.inf:
             raise ValueError("an infinite weight cannot be learnt: start from a finite one, such as 10")
-        log_weight = torch.tensor(float(weight)).log()
-        self.log_weight = nn.Parameter(log_weight) if learnable else None
+        self.log_weight = nn.Parameter(torch.tensor(float(weight)).log()) if learnable else None
+        self.log_scale = nn.Parameter(torch.tensor(float(noise_scale)).log()) if noise_scale else None
         self.weight_at_start = weight
 
-    @property
-    def share(self) -> torch.Tensor | float:
-        """``weight / (1 + weight)``: how much of a sampled line comes from the data; 1 is hard consistency."""
-        if self.log_weight is not None:
-            return torch.sigmoid(self.log_weight)
-        return 1.0 if self.weight_at_start == torch.inf else self.weight_at_start / (1 + self.weight_at_start)
+    def weight(self, noise: Weight) -> Weight:
+        """The weight of data with this noise, whose shape is that of the weight if that depends on it."""
+        if self.log_scale is not None:
+            scale = self.log_scale.exp()
+            noise = torch.as_tensor(noise, dtype=scale.dtype, device=scale.device)
+            silent = noise == 0  # apart, since the gradient of (scale / 0)^2 is not a number
+            return torch.where(silent, torch.inf, (scale / torch.where(silent, 1, noise)) ** 2)
+        return self.weight_at_start if self.log_weight is None else self.log_weight.exp()
 
-    def forward(self, image: torch.Tensor, hybrid: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Return the image that agrees with the data; only ``ky`` is transformed, since columns are independent.
+    def forward(self, image: torch.Tensor, aliased: torch.Tensor, A: ForwardModel) -> torch.Tensor:
+        """Return the image that is close to ``image`` and to the data, which enter as ``aliased = A.adjoint(kspace)``."""
+        return A.closest(image, aliased, self.weight(A.noise))
 
-        Parameters
-        ----------
-        image
-            cine, shape ``(b, t, y, x)``, complex
-        hybrid
-            measured data in ``(ky, x)``, shape ``(b, t, y, x)``: k-space after the inverse readout transform
-        mask
-            shape ``(b or 1, t, y, 1)``, True where sampled
 
-        Returns
-        -------
-            cine, shape ``(b, t, y, x)``, complex, units of ``image``
-        """
-        of_image = fftc_y(image)
-        return ifftc_y(torch.where(mask, of_image + self.share * (hybrid - of_image), of_image))
+class Guided:
+    """Call regularisers, in one reconstruction, with a hint beside the image and without a phase.
+
+    Parameters
+    ----------
+    hint
+        another simple reconstruction. Regularisers are then called with three cines: the image, the hint, and what the
+        data changed in the image that was proposed last (zero at first); None: with the image alone
+    phase
+        ``exp(i phase)``, shape ``(b, 1, y, x)``: regularisers are shown images without it, so that what they learn on
+        real images holds for complex ones, too; None: as they are
+    """
+
+    def __init__(self, hint: torch.Tensor | None = None, phase: torch.Tensor | None = None):
+        self.hint, self.phase = hint, phase
+        self.proposal: torch.Tensor | None = None
+
+    def __call__(self, regulariser: Callable[..., torch.Tensor], image: torch.Tensor) -> torch.Tensor:
+        """Propose a better image."""
+        shown = (image,)
+        if self.hint is not None:
+            change = torch.zeros_like(image) if self.proposal is None else image - self.proposal
+            shown = (image, self.hint, change)
+        if self.phase is None:
+            self.proposal = regulariser(*shown)
+        else:
+            away = self.phase.conj()
+            self.proposal = self.phase * regulariser(*(cine * away for cine in shown))
+        return self.proposal
 
 
 class Unrolled(nn.Module):
@@ -79,24 +102,23 @@ class Unrolled(nn.Module):
     Parameters
     ----------
     make_regulariser
-        makes a network, complex cine in and complex cine out, with a residual path; called once per cascade
+        makes a network, complex cine in and complex cine out, with a residual path; called once per cascade, in order,
+        so that it may alternate between kinds, such as `networks.ResNet3D` and `networks.XFResNet3D`
     cascades
         how many turns
     start
-        first image, ``start(kspace, mask) -> cine``, such as `classical.temporal_mean`
+        first image, ``start(kspace, A) -> cine``, such as `classical.temporal_mean`
     shared
         one regulariser for all cascades instead of one each
-    data_weight, learnable_weight
+    data_weight, learnable_weight, noise_scale
         of each `DataConsistency`
     checkpointing
-        keep only the image between cascades while training and compute the rest again in the backward pass:
-        memory of one cascade for about a third more time
+        keep only images while training and compute the rest again in the backward pass: memory of one cascade for
+        about a third more time
     hint
-        another simple reconstruction, such as `classical.view_sharing`. The regulariser is then called with three
-        cines: the image, the hint, and what the data changed in the image last time (zero at first)
+        ``hint(kspace, A) -> cine``, such as `classical.view_sharing`, for `Guided`
     phase_of
-        ``phase_of(start) -> exp(i phase)``, such as `classical.slow_phase`: regularisers are shown images without that
-        phase, so that what they learn on real images holds for complex ones, too
+        ``phase_of(start) -> exp(i phase)``, such as `classical.slow_phase`, for `Guided`
     """
 
     def __init__(
@@ -104,86 +126,47 @@ class Unrolled(nn.Module):
         make_regulariser: Callable[[], nn.Module],
         cascades: int = 5,
         *,
-        start: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+        start: Callable[[torch.Tensor, ForwardModel], torch.Tensor],
         shared: bool = False,
         data_weight: float = torch.inf,
         learnable_weight: bool = False,
+        noise_scale: float = 0.0,
         checkpointing: bool = False,
-        hint: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
+        hint: Callable[[torch.Tensor, ForwardModel], torch.Tensor] | None = None,
         phase_of: Callable[[torch.Tensor], torch.Tensor] | None = None,
     ):
         super().__init__()
         if cascades < 1:
             raise ValueError(f"at least one cascade, not {cascades}")
-        self.start = start
-        self.cascades = cascades
         self.regularisers = nn.ModuleList(make_regulariser() for _ in range(1 if shared else cascades))
         self.consistencies = nn.ModuleList(
-            DataConsistency(data_weight, learnable_weight) for _ in range(cascades)
+            DataConsistency(data_weight, learnable_weight, noise_scale) for _ in range(cascades)
         )
+        self.start, self.hint, self.phase_of = start, hint, phase_of
         self.checkpointing = checkpointing
-        self.hint = hint
-        self.phase_of = phase_of
 
-    def iterates(self, kspace: torch.Tensor, mask: torch.Tensor) -> Iterator[torch.Tensor]:
-        """Yield the start and the image after every cascade, each ``(b, t, y, x)``, complex."""
-        ForwardModel(mask).check(kspace)
-        hybrid = fftc_y(ifft2c(kspace))
-        image = self.start(kspace, mask)
-        beside = ()
-        if self.hint:
-            hint = image if self.hint is self.start else self.hint(kspace, mask)
-            beside = hint, torch.zeros_like(image)
-        phase = self.phase_of(image) if self.phase_of else None
+    def iterates(self, kspace: torch.Tensor, A: ForwardModel) -> Iterator[torch.Tensor]:
+        """Yield the start and the image after every cascade."""
+        aliased = A.adjoint(kspace)
+        image = self.start(kspace, A)
+        propose = self._guided(kspace, A, image)
         yield image
-        for cascade in range(self.cascades):
-            image, change = self._cascade(cascade, image, beside, hybrid, mask, phase)
-            beside = (beside[0], change) if self.hint else ()
+        for regulariser, consistency in zip(cycle(self.regularisers), self.consistencies, strict=False):
+            proposal = propose(self._kept(regulariser), image)
+            image = self._kept(consistency)(proposal, aliased, A)
             yield image
 
-    def forward(self, kspace: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Reconstruct.
-
-        Parameters
-        ----------
-        kspace
-            shape ``(b, t, y, x)``, zero where not sampled; magnitudes of the image of order 1
-        mask
-            shape ``(b or 1, t, y, 1)``, True where sampled
-
-        Returns
-        -------
-            cine, shape ``(b, t, y, x)``, complex
-
-        Raises
-        ------
-        ValueError
-            if the shapes do not match; the message names both
-        """
-        *_, image = self.iterates(kspace, mask)
+    def forward(self, kspace: torch.Tensor, A: ForwardModel) -> torch.Tensor:
+        """Reconstruct: the last of the `iterates`."""
+        *_, image = self.iterates(kspace, A)
         return image
 
-    def _cascade(
-        self,
-        cascade: int,
-        image: torch.Tensor,
-        beside: tuple[torch.Tensor, ...],
-        hybrid: torch.Tensor,
-        mask: torch.Tensor,
-        phase: torch.Tensor | None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The next image, and what the data changed in what the network had proposed."""
-        regulariser = self.regularisers[cascade % len(self.regularisers)]
-        consistency = self.consistencies[cascade]
+    def _guided(self, kspace: torch.Tensor, A: ForwardModel, start: torch.Tensor) -> Guided:
+        hint = start if self.hint is self.start else self.hint(kspace, A) if self.hint else None
+        return Guided(hint, self.phase_of(start) if self.phase_of else None)
 
-        def turn(image: torch.Tensor, *beside: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            if phase is None:
-                proposal = regulariser(image, *beside)
-            else:
-                proposal = phase * regulariser(*(seen * phase.conj() for seen in (image, *beside)))
-            consistent = consistency(proposal, hybrid, mask)
-            return consistent, consistent - proposal
-
+    def _kept(self, module: nn.Module) -> Callable[..., torch.Tensor]:
+        """The module as it is, or, with checkpointing, one of which only what goes in is kept."""
         if self.checkpointing and torch.is_grad_enabled():
-            return checkpoint(turn, image, *beside, use_reentrant=False)
-        return turn(image, *beside)
+            return partial(checkpoint, module, use_reentrant=False)
+        return module

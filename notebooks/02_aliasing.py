@@ -318,7 +318,7 @@ for name, improved in verdicts.items():
 # %% [markdown]
 # ## 2.7 Five reconstructions that learn nothing
 #
-# All have one form, `reconstruct(kspace, mask)`, and so will the networks. The first exists
+# All have one form, `reconstruct(kspace, A)`, and so will the networks. The first exists
 # already: zero filling. The next two are yours.
 #
 # ### Temporal mean
@@ -328,13 +328,14 @@ for name, improved in verdicts.items():
 # $$ \hat m_t = F^{-1}\Big( U_t y_t + (1 - U_t)\, \frac{\sum_s U_s y_s}{\sum_s U_s} \Big) . $$
 
 # %%
-def my_temporal_mean(kspace, mask):
+def my_temporal_mean(kspace, A):
+    mask = A.mask
     mean = kspace.sum(dim=1, keepdim=True) / mask.sum(dim=1, keepdim=True).clamp(min=1)
     return fourier.ifft2c(torch.where(mask, kspace, mean))
 
 
 kspace = A(cine)
-torch.testing.assert_close(my_temporal_mean(kspace, mask), classical.temporal_mean(kspace, mask))
+torch.testing.assert_close(my_temporal_mean(kspace, A), classical.temporal_mean(kspace, A))
 
 # %% [markdown]
 # ### View sharing
@@ -346,7 +347,8 @@ torch.testing.assert_close(my_temporal_mean(kspace, mask), classical.temporal_me
 #    s = \text{the nearest frame with } U_s = 1 . $$
 
 # %%
-def my_view_sharing(kspace, mask):
+def my_view_sharing(kspace, A):
+    mask = A.mask
     filled, known = kspace, mask
     for distance in range(1, mask.shape[1] // 2 + 1):
         for shift in (distance, -distance):  # an earlier frame, then a later one
@@ -356,7 +358,7 @@ def my_view_sharing(kspace, mask):
     return fourier.ifft2c(filled)
 
 
-torch.testing.assert_close(my_view_sharing(kspace, mask), classical.view_sharing(kspace, mask))
+torch.testing.assert_close(my_view_sharing(kspace, A), classical.view_sharing(kspace, A))
 
 # %% [markdown]
 # Both keep every line that was measured. You can check that of any method: put the result through
@@ -364,7 +366,7 @@ torch.testing.assert_close(my_view_sharing(kspace, mask), classical.view_sharing
 
 # %% tags=["nbval-check-output"]
 for method in (classical.zero_filled, my_temporal_mean, my_view_sharing):
-    error = (A(method(kspace, mask)) - kspace).norm() / kspace.norm()
+    error = (A(method(kspace, A)) - kspace).norm() / kspace.norm()
     print(f"{method.__name__} agrees with the measured lines: {error.item() < 1e-5}")
 
 # %% [markdown]
@@ -413,14 +415,13 @@ def shrink_spectrum(part, threshold):
 
 
 # %%
-def my_low_rank_sparse(kspace, mask, data_weight, iterations, sparse=2.0):
-    forward = operators.ForwardModel(mask)
-    image = classical.temporal_mean(kspace, mask)
+def my_low_rank_sparse(kspace, A, data_weight, iterations, sparse=2.0):
+    image = classical.temporal_mean(kspace, A)
     scale, S = image.abs().max(), torch.zeros_like(image)  # the weights are meant for images up to 1
     for _ in range(iterations):
         L = shrink_singular_values(image - S, scale * image[0].numel() ** 0.5 / data_weight)
         S = shrink_spectrum(image - L, scale * sparse * t**0.5 / data_weight)
-        image = L + S - forward.adjoint(forward(L + S) - kspace)
+        image = L + S - A.adjoint(A(L + S) - kspace)
     return L, S
 
 
@@ -430,8 +431,8 @@ column = int(motion.sum(dim=2).argmax())  # the column that moves most
 first = min(max(column - x // 8, 0), x - x // 4)
 part = cine[..., first : first + x // 4]  # a quarter of the columns is enough for trying things out
 kspace_part = A(part)
-mine = sum(my_low_rank_sparse(kspace_part, mask, data_weight=50, iterations=100))
-helper = classical.low_rank_sparse(kspace_part, mask, data_weight=50, iterations=1000, tolerance=1e-5)
+mine = sum(my_low_rank_sparse(kspace_part, A, data_weight=50, iterations=100))
+helper = classical.low_rank_sparse(kspace_part, A, data_weight=50, iterations=1000, tolerance=1e-5)
 print(f"relative difference to the helper: {((mine - helper).norm() / helper.norm()).item():.4f}")
 assert (mine - helper).norm() < 0.01 * helper.norm()
 
@@ -441,7 +442,7 @@ assert (mine - helper).norm() < 0.01 * helper.norm()
 # way to it. Now the whole cine, with data that are trusted completely. What are the two parts?
 
 # %%
-low_rank, rest = classical.low_rank_sparse_parts(kspace, mask)
+low_rank, rest = classical.low_rank_sparse_parts(kspace, A)
 parts = {"L + S": low_rank + rest, "L: low rank": low_rank, "S × 3: sparse": 3 * rest}
 figure = plotting.xt_profiles(parts, column=column)
 figure.set_dpi(85)
@@ -459,14 +460,14 @@ figure
 # %%
 def follow(method):
     """Reconstruct the cine; quality and change of every iterate, as many as the method may take."""
-    psnr, change, previous = [], [], [classical.temporal_mean(kspace, mask)]
+    psnr, change, previous = [], [], [classical.temporal_mean(kspace, A)]
 
     def watch(iteration, current):
         psnr.append(my_psnr(current, cine).mean().item())
         change.append(((current - previous[0]).norm() / current.norm()).log10().item())
         previous[0] = current
 
-    return method(kspace, mask, callback=watch), psnr, change
+    return method(kspace, A, callback=watch), psnr, change
 
 
 tv, tv_psnr, tv_change = follow(classical.kt_tv)
@@ -500,7 +501,7 @@ moves = motion[..., first : first + x // 4].expand_as(part) > 0.05**2
 for name, (method, parameter, values) in weights.items():
     tried = {"all pixels": [], "where it moves": []}
     for value in values:
-        error = method(kspace_part, mask, **{parameter: value}).abs() - part.abs()
+        error = method(kspace_part, A, **{parameter: value}).abs() - part.abs()
         tried["all pixels"].append(-10 * error.square().mean().log10())
         tried["where it moves"].append(-10 * error[moves].square().mean().log10())
     display(plotting.curves(values, {f"{name}: PSNR (dB)": tried}, parameter))
@@ -520,8 +521,8 @@ for name, (method, parameter, values) in weights.items():
 # > Which makes steps?
 
 # %%
-recons = {"zero-filled": b, "temporal mean": classical.temporal_mean(kspace, mask),
-          "view sharing": classical.view_sharing(kspace, mask), "L + S": ls, "k-t TV": tv}
+recons = {"zero-filled": b, "temporal mean": classical.temporal_mean(kspace, A),
+          "view sharing": classical.view_sharing(kspace, A), "L + S": ls, "k-t TV": tv}
 films = {"reference": cine, **recons}
 figure = plotting.xt_profiles(films, column=column)
 figure.set_dpi(85)
@@ -658,10 +659,11 @@ exercises.check_2_1(frames_away)
 # %% tags=["hide-cell", "solution"]
 # Solution 2.1: the same mask in every frame
 same = mask[:, :1].expand_as(mask)
-kspace_same = operators.ForwardModel(same)(cine)
+A_same = operators.ForwardModel(same)
+kspace_same = A_same(cine)
 print(f"lines that are nowhere: {int(frames_away(same)[0, 0].isinf().sum())} of {y}")
 for method in (classical.temporal_mean, classical.view_sharing):
-    equal = torch.allclose(method(kspace_same, same), classical.zero_filled(kspace_same, same), atol=1e-6)
+    equal = torch.allclose(method(kspace_same, A_same), A_same.adjoint(kspace_same), atol=1e-6)
     print(f"{method.__name__} equals zero filling: {equal}")
 
 # %% tags=["hide-cell", "solution"]
@@ -669,10 +671,10 @@ for method in (classical.temporal_mean, classical.view_sharing):
 accelerations, psnr_by_method, distances = (2, 3, 4, 5, 6, 8), {}, []
 for acceleration in accelerations:
     faster = sampling.ky_t_mask(cine.shape, acceleration, center_lines=5, seed=seed)
-    measured, away = operators.ForwardModel(faster)(cine), frames_away(faster)
+    A_faster, away = operators.ForwardModel(faster), frames_away(faster)
     distances.append(away[(away > 0) & away.isfinite()].mean().item())
     for name in names[:3]:
-        value = my_psnr(getattr(classical, name)(measured, faster), cine).mean().item()
+        value = my_psnr(getattr(classical, name)(A_faster(cine), A_faster), cine).mean().item()
         psnr_by_method.setdefault(results.NAMES[name], []).append(value)
 plotting.curves(accelerations, {"PSNR (dB)": psnr_by_method, "frames away": distances}, "acceleration")
 
@@ -806,13 +808,17 @@ exercises.check_2_4(mirrored)
 # Solution 2.4: with and without a phase
 angle = 1.5 * torch.linspace(-1, 1, y)[:, None].square() + 0.5
 phased = cine * torch.polar(torch.ones_like(angle), angle)
-for label, image, doublings in (("real", cine, [mirrored]),
-                                ("with a phase", phased, [mirrored, classical.with_conjugates])):
-    measured = operators.ForwardModel(mask)(image)
-    cases = {"as measured": (measured, mask)} | {way.__name__: way(measured, mask) for way in doublings}
+def mirrored_lines(kspace, A):
+    doubled, known = mirrored(kspace, A.mask)
+    return doubled, operators.ForwardModel(known)
+
+
+for label, image, doublings in (("real", cine, [mirrored_lines]),
+                                ("with a phase", phased, [mirrored_lines, classical.with_conjugates])):
+    cases = {"as measured": (A(image), A)} | {way.__name__: way(A(image), A) for way in doublings}
     for case, lines in cases.items():
         values = [my_psnr(method(*lines), cine).mean() for method in (classical.view_sharing, classical.kt_tv)]
-        print(f"{label}, {case}: {int(lines[1][0, 0].sum())} lines known in frame 0;",
+        print(f"{label}, {case}: {int(lines[1].mask[0, 0].sum())} lines known in frame 0;",
               "view sharing {:.2f} dB, k-t TV {:.2f} dB".format(*values))
 
 # %% [markdown] tags=["solution"]

@@ -60,8 +60,9 @@ print(f"profile {profile.name}, data {cines.source}: {cines.shape}")
 # %%
 m = cines[0][None].to(torch.complex64)
 mask = ky_t_mask(cines.shape[1:], seed=seed)
-kspace = ForwardModel(mask).forward(m)
-b = classical.zero_filled(kspace, mask)
+A = ForwardModel(mask)
+kspace = A(m)
+b = classical.zero_filled(kspace, A)
 print("in ", tuple(b.shape), b.dtype, "\nout", tuple(m.shape), m.dtype)
 
 # %%

@@ -89,18 +89,16 @@ print("every cine in one set, no patient in two")
 
 # %%
 config = profile.dual_unet_training
-training_set = data.UndersampledCines(train, seed=seed, training=True, crop=config.crop or None)
-validation_set = data.UndersampledCines(val, seed=seed + 1)
-test_set = data.UndersampledCines(test, seed=seed + 2)
-kspace, mask, target = training_set[0]
-print("k-space, mask and target of one sample:", *(tuple(a.shape) for a in (kspace, mask, target)))
+training_set, validation_set, test_set = data.samples((train, val, test), config)
+kspace, A, target = training_set[0]
+print("k-space, mask and target of one sample:", *(tuple(a.shape) for a in (kspace, A.mask, target)))
 
 # %% tags=["nbval-check-output"]
 masks = []
 for epoch in (1, 2):
     training_set.set_epoch(epoch)
-    masks.append(training_set[0][1])
-assert not torch.equal(*masks) and torch.equal(test_set[0][1], test_set[0][1])
+    masks.append(training_set[0][1].mask)
+assert not torch.equal(*masks) and torch.equal(test_set[0][1].mask, test_set[0][1].mask)
 print("training: another mask in every epoch; test: always the same")
 
 # %% [markdown]
@@ -139,12 +137,12 @@ def train_network(model, samples, config):
         model.train()
         batches = list(samples.batches(config.batch_size))
         total = 0.0
-        for step, (kspace, mask, target) in enumerate(batches):
+        for step, (kspace, A, target) in enumerate(batches):
             progress = (epoch - 1 + step / len(batches)) / config.epochs
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * training.rate_factor(progress, "cosine")
             optimizer.zero_grad()
-            error = model(kspace, mask) - target
+            error = model(kspace, A) - target
             loss = (error.real**2 + error.imag**2).mean()
             loss.backward()
             optimizer.step()
@@ -208,10 +206,10 @@ curves
 # > every test slice are in sections 4.1 and 4.5 to 4.7.
 
 # %%
-kspace, mask, target = (array[None] for array in test_set[0])
+kspace, A, target = test_set[0]
 with torch.no_grad():
-    before = model.start(kspace, mask)
-    after = model(kspace, mask)
+    before = model.start(kspace, A)
+    after = model(kspace, A)
 truth = target[0].abs()
 shown = {"fully sampled": truth, "before: zero-filled": before[0], "after: network": after[0]}
 
@@ -406,7 +404,7 @@ for name in change:
 # you test is a damaged one, another at every call.
 
 # %% tags=["nbval-check-output"]
-sample = (kspace, mask)
+sample = (kspace, A)
 with torch.no_grad():
     again = (model(*sample) - model(*sample)).abs().max()
     model.train()
@@ -481,7 +479,7 @@ print(f"resampled a thousand times, 95 % lie between {low:.2f} and {high:.2f} dB
 # The network has only ever seen acceleration 5. **Predict** what happens to it, and to view sharing, at
 # acceleration 4, where there are more data. To find out, write
 # `psnr_at(method, cines, acceleration, seed)`: undersample the cines with fixed masks of that seed,
-# reconstruct each with `method(kspace, mask)`, and return the mean PSNR over the cines, a number in dB.
+# reconstruct each with `method(kspace, A)`, and return the mean PSNR over the cines, a number in dB.
 #
 # *Hint:* `data.UndersampledCines(cines, acceleration=..., seed=...)`; then do with it what sections 4.7
 # and 4.8 do with the test set.
@@ -533,9 +531,9 @@ exercises.check_4_3(contradiction)
 
 # %% tags=["hide-cell", "solution"]
 # Solution 4.3: three images of the first test cine
-shown = {"zero-filled": before, "network": after, "view sharing": methods.load("view_sharing")(kspace, mask)}
+shown = {"zero-filled": before, "network": after, "view sharing": methods.load("view_sharing")(kspace, A)}
 for name, image in shown.items():
-    print(f"{name:12} changes its measured data by {contradiction(image, kspace, mask):.1%}")
+    print(f"{name:12} changes its measured data by {contradiction(image, kspace, A.mask):.1%}")
 
 # %% [markdown] tags=["solution"]
 # The network contradicts what was measured. That is the door through which notebook 6 goes.

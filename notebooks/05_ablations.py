@@ -60,12 +60,11 @@ print(f"profile {profile.name}, data {cines.source}: {cines.shape}")
 
 # %%
 train, val, test = data.split(cines, seed=seed)
-validation = data.UndersampledCines(val, seed=seed + 1)
-test_set = data.UndersampledCines(test, seed=seed + 2)
+_, validation, test_set = data.samples((train, val, test), profile.ablation_training)
 print(len(train), "cines to train on,", len(val), "to validate,", len(test), "to test")
 
 # %% tags=["nbval-check-output"]
-once, again = ([mask for _, mask, _ in test_set.batches(1)] for _ in range(2))
+once, again = ([A.mask for _, A, _ in test_set.batches(1)] for _ in range(2))
 same = all(torch.equal(a, b) for a, b in zip(once, again))
 assert same and len(once) == len(test)
 print("every network is tested on the same masks:", same)
@@ -208,7 +207,7 @@ print({loss: f"{answer:.2f}" for loss, answer in best.items()},
 
 # %%
 def training_set(config):
-    return data.UndersampledCines(train, seed=config.seed, training=True, crop=config.crop or None)
+    return data.samples((train, val, test), config)[0]
 
 
 models, logs = {}, {}
@@ -247,11 +246,11 @@ def psnr(image, reference):
     return -10 * squared.log10().mean(-1)
 
 
-kspace, mask, target = next(test_set.batches(1))
+kspace, A, target = next(test_set.batches(1))
 with torch.no_grad():
-    calm = models["baseline"].eval()(kspace, mask)
+    calm = models["baseline"].eval()(kspace, A)
     torch.manual_seed(seed)
-    noisy = torch.cat([models["baseline"].train()(kspace, mask) for _ in range(4)])
+    noisy = torch.cat([models["baseline"].train()(kspace, A) for _ in range(4)])
 models["baseline"].eval()
 on = ", ".join(f"{value:.2f}" for value in psnr(noisy, target))
 print(f"dropout off {psnr(calm, target).item():.2f} dB; on, four times: {on} dB")
@@ -442,9 +441,9 @@ plotting.paired_scores(scores(SEEDS), scores(["l1"]), names=("L2", "L1"))
 ranked = sorted(compared, key=lambda name: compared[name]["gain"])
 worst, best = ranked[0], ranked[-1]
 with torch.no_grad():
-    seen = {"fully sampled": target[0], "zero-filled": classical.zero_filled(kspace, mask)[0],
-            labels[worst]: models[worst](kspace, mask)[0],
-            labels[best]: models[best](kspace, mask)[0]}
+    seen = {"fully sampled": target[0], "zero-filled": classical.zero_filled(kspace, A)[0],
+            labels[worst]: models[worst](kspace, A)[0],
+            labels[best]: models[best](kspace, A)[0]}
 print("worst:", labels[worst], " best:", labels[best])
 
 # %%
@@ -520,8 +519,8 @@ print(f"the same network, against being fed with the zero-filled image: {found['
 
 # %%
 everyone = data.UndersampledCines(cines, seed=seed)
-of_all = torch.cat([psnr(classical.zero_filled(kspace, mask), target)
-                    for kspace, mask, target in everyone.batches(1)])
+of_all = torch.cat([psnr(classical.zero_filled(kspace, A), target)
+                    for kspace, A, target in everyone.batches(1)])
 means = []
 for split in range(10):
     order = torch.randperm(len(cines), generator=torch.Generator().manual_seed(split))
@@ -667,9 +666,9 @@ print(f"L1 - L2: 95 % of the draws between {low:+.3f} and {high:+.3f} dB, "
 
 # %% tags=["hide-cell", "solution"]
 # Solution 5.4
-def mean_image(networks, kspace, mask):
+def mean_image(networks, kspace, A):
     """Mean of the complex cines that the networks reconstruct, shape (b, t, y, x)."""
-    return sum(network(kspace, mask) for network in networks) / len(networks)
+    return sum(network(kspace, A) for network in networks) / len(networks)
 
 
 # %%
@@ -677,8 +676,8 @@ exercises.check_5_4(mean_image)
 
 # %% tags=["hide-cell", "solution"]
 # Solution 5.4: a method is any function of k-space and mask
-def ensemble(kspace, mask):
-    return mean_image([models[name] for name in SEEDS], kspace, mask)
+def ensemble(kspace, A):
+    return mean_image([models[name] for name in SEEDS], kspace, A)
 
 
 rows["ensemble"] = training.evaluate(ensemble, test_set, title="ensemble")

@@ -1,9 +1,18 @@
 """Sphinx: one site from the pages here, the executed notebooks and what `dmri_helpers.course` generates."""
 
+import re
+
 project = "Dynamic MRI reconstruction"
 author = "The authors of dmri-helpers"
 language = "en"
-extensions = ["myst_nb", "sphinx_design", "sphinxcontrib.bibtex", "sphinx-mathjax-offline"]
+extensions = [
+    "myst_nb",
+    "sphinx_design",
+    "sphinxcontrib.bibtex",
+    "sphinx-mathjax-offline",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+]
 exclude_patterns = ["generated"]
 
 nb_execution_mode = "off"
@@ -19,6 +28,12 @@ nb_mime_priority_overrides = [
 myst_enable_extensions = ["amsmath", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 myst_links_external_new_tab = True
+
+autodoc_default_options = {"members": True, "member-order": "bysource"}
+autodoc_typehints = "description"
+default_role = "py:obj"  # in docstrings, a name in single backticks is a link
+napoleon_google_docstring = False
+napoleon_use_rtype = False
 
 bibtex_bibfiles = ["references.bib"]
 bibtex_reference_style = "author_year"
@@ -38,3 +53,31 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
+
+
+def to_paper(app) -> None:
+    """The PDF is the course: the reference of functions and the pages of numbers are for the screen."""
+    if app.builder.name == "singlehtml":
+        app.config.exclude_patterns += ["api.md", "figures/**", "dmri_helpers/**"]
+
+
+def fit_one_page(app, what, name, obj, options, lines) -> None:
+    """Rewrite what many docstrings on one page cannot share, and what napoleon takes for a type.
+
+    Footnotes such as ``[1]_`` become plain text, since every docstring has a first one. The text below ``Returns``
+    describes what is returned; its type is in the signature.
+    """
+    text = re.sub(r"(?<=\[\d\])_\b", "", "\n".join(lines))
+    text = re.sub(r"^\.\. (?=\[\d\])", "-  ", text, flags=re.MULTILINE)
+    text = re.sub(
+        r"^Returns\n-+\n((?: .*(?:\n|\Z))+)",
+        lambda found: f"\n\n:returns: {found[1].strip()}\n",  # two blank lines end the section above
+        text,
+        flags=re.MULTILINE,
+    )
+    lines[:] = text.split("\n")
+
+
+def setup(app) -> None:
+    app.connect("builder-inited", to_paper)
+    app.connect("autodoc-process-docstring", fit_one_page, priority=400)  # before napoleon

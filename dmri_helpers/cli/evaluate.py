@@ -17,8 +17,8 @@ class Undersampling:
     """What `evaluate` and `reconstruct` share."""
 
     method: str
-    """zero_filled, temporal_mean, view_sharing, conjugate_view_sharing, low_rank_sparse, kt_tv, dual_unet, unrolled,
-    a run folder or a weights file; bart, where the BART toolbox is installed"""
+    """zero_filled, temporal_mean, view_sharing, conjugate_view_sharing, cg_sense, low_rank_sparse, kt_tv; dual_unet,
+    unrolled or another shipped network; a run folder or a weights file; bart, where the BART toolbox is installed"""
     data: str = field(default_factory=profiles.data_source)
     """'phantom', or cines: .npz, .npy, NIfTI, DICOM (file or folder), MATLAB, HDF5, ISMRMRD; see dmri import"""
     acceleration: float = 5
@@ -28,7 +28,15 @@ class Undersampling:
     density: Literal["quadratic", "gaussian"] = "quadratic"
     """how the other lines are drawn"""
     mask_seed: int = 42
-    """of the one mask for all cines"""
+    """of the one mask for all cines; phase, noise and coils follow from it, too"""
+    magnitude: bool = False
+    """take the magnitude of complex cines and one coil: the report's protocol"""
+    phase: float = 0
+    """strength of a scanner's phase on magnitude cines; 1 is up to 2.5 rad at the rim"""
+    noise: float = 0
+    """standard deviation of the noise on the measured lines; images reach 1"""
+    coils: int = 0
+    """simulated receive coils, 1 to 32; methods see maps that are estimated from the data; 0: one, without a map"""
     limit: int | None = None
     """only the first so many cines"""
     force: bool = False
@@ -47,7 +55,15 @@ class Undersampling:
         mask = ky_t_mask(
             cines.shape[1:], self.acceleration, self.center_lines, self.density, seed=self.mask_seed
         )
-        return reconstruct, UndersampledCines(cines, mask=mask)
+        world = {"phase": self.phase, "noise": self.noise, "coils": self.coils}
+        for name, value in world.items():
+            if not 0 <= value < float("inf"):
+                raise UsageError(f"--{name} {value}: expected at least 0")
+        if self.magnitude:
+            cines = cines.magnitudes()
+        return reconstruct, UndersampledCines(
+            cines, mask=mask, seed=self.mask_seed, vary=False, estimate_coils=True, **world
+        )
 
     def describe(self, undersampled) -> dict[str, Any]:
         """What was done, to be written beside the results; names without folders."""
@@ -63,6 +79,11 @@ class Undersampling:
             "center_lines": self.center_lines,
             "density": self.density,
             "mask_seed": self.mask_seed,
+            "magnitude": self.magnitude,
+            "phase": self.phase,
+            "noise": self.noise,
+            "coils": self.coils
+            or len(undersampled.cines.coils if undersampled.cines.coils is not None else ()),
             "notes": undersampled.cines.notes,
             **machine(),
         }
@@ -78,6 +99,8 @@ class Evaluate(Undersampling):
     """Undersample cines, reconstruct them, compare with the fully sampled ones.
 
     Example: dmri evaluate --data cine.npz --method view_sharing --json view_sharing.json
+
+    Example: dmri evaluate --method kt_tv --phase 1 --coils 8 --acceleration 8 --noise 0.01
     """
 
     json: Path | None = None
@@ -127,8 +150,8 @@ class Reconstruct(Undersampling):
         dataset = np.empty(undersampled.cines.shape, np.complex64 if self.complex else np.float32)
         with torch.no_grad(), native_precision():
             batches = tqdm(undersampled.batches(1), self.name, len(dataset), unit="cine")
-            for i, (kspace, mask, _) in enumerate(batches):
-                image = reconstruct(kspace, mask)[0]
+            for i, (kspace, A, _) in enumerate(batches):
+                image = reconstruct(kspace, A)[0]
                 dataset[i] = image if self.complex else image.abs()
         description = np.array(jsonlib.dumps(self.describe(undersampled)))
         arrays = {"dataset": dataset, "mask": undersampled.mask[0].numpy(), "description": description}

@@ -74,7 +74,7 @@ class Train:
         import torch
 
         from .. import classical, methods, metrics, plotting, training
-        from ..data import UndersampledCines, split
+        from ..data import samples, split
         from ..results.tables import table
         from ..runs import Run, describe_data, processes
 
@@ -87,15 +87,11 @@ class Train:
         with team.main_process_first():
             cines = open_source(self.data, limit, shape=profile.shape, seed=self.phantom_seed)
         parts = split(cines, self.split, seed=config.seed)
-        names = ("acceleration", "center_lines", "density", "acceleration_to", "noise")
-        sampling = {name: getattr(config, name) for name in names}
-        drawn = {name: getattr(config, name) for name in ("crop", "augment", "phase")}
-        train = UndersampledCines(parts[0], **sampling, **drawn, seed=config.seed, training=True)
-        validation = UndersampledCines(parts[1], **sampling, seed=config.seed + 1)
-        test = UndersampledCines(parts[2], **sampling, seed=config.seed + 2)
+        train, validation, test = samples(parts, config)
         description = {
             "network": methods.describe_network(self.network),
             "data": describe_data(train, validation),
+            "sampling": {"training": train.describe(), "validation": validation.describe()},
         }
         network = methods.build(self.network, config.seed)
         if self.weights is not None:
@@ -125,6 +121,8 @@ class Train:
                 if longest > self.max_minutes:
                     print(f"an epoch takes {longest:.2g} minutes, so even one is over --max-minutes")
                 return True
+            if max(log, key=lambda row: row["val_psnr"])["epoch"] == 0:
+                print("no epoch was better than the start: the weights are those that training began with")
             network.to("cpu")
             rows = {name: training.evaluate(method, test, title=name) for name, method in ladder.items()}
             scores = table({name: metrics.summarise(of) for name, of in rows.items()})
@@ -135,14 +133,15 @@ class Train:
 
 
 def _load_weights(network, source: str) -> str:
-    """Load the weights of a network of the same configuration; their SHA-256."""
+    """Load the weights of a network of the same layers, with or without scales of the noise; their SHA-256."""
     from safetensors.torch import save
 
     from .. import methods
 
     loaded = methods.load(source)
     try:
-        network.load_state_dict(loaded.state_dict())
+        scales = {name: value for name, value in network.state_dict().items() if name.endswith("log_scale")}
+        network.load_state_dict(scales | loaded.state_dict())
     except (AttributeError, RuntimeError):
         raise UsageError(
             f"--weights {source}: found another network; expected one of the same options"
@@ -178,6 +177,9 @@ def _check_options(*configs: DualUNetConfig | UnrolledConfig | TrainConfig) -> N
         "blocks",
         "crop",
         "center_lines",
+        "center_lines_to",
+        "coils",
+        "cines_per_epoch",
         "seed",
     }
     for config in configs:
@@ -209,14 +211,14 @@ def _write_images(folder: Path, network, test) -> None:
     from ..classical import zero_filled
 
     for i in range(min(len(test), IMAGES_OF)):
-        kspace, mask, target = (tensor[None] for tensor in test[i])
+        kspace, A, target = test[i]
         with torch.no_grad():
-            _save_frames(folder / f"undersampled_{i}.png", zero_filled(kspace, mask).abs())
-            _save_frames(folder / f"reconstruction_{i}.png", network(kspace, mask).abs())
+            _save_frames(folder / f"undersampled_{i}.png", zero_filled(kspace, A).abs())
+            _save_frames(folder / f"reconstruction_{i}.png", network(kspace, A).abs())
             _save_frames(folder / f"full_sampling_{i}.png", target.abs())
             if len(getattr(getattr(network, "network", None), "unets", ())):
                 frames = torch.arange(network.network.frames) % target.shape[1]
-                branches = network.network.branch_images(network.start(kspace, mask)[:, frames])
+                branches = network.network.branch_images(network.start(kspace, A)[:, frames])
                 _save_frames(folder / f"branch_real_{i}.png", branches.real, lowest=-1)
                 _save_frames(folder / f"branch_imaginary_{i}.png", branches.imag, lowest=-1)
 

@@ -27,13 +27,17 @@ def write_figures(
 
 
 def write_readme(figures: Path = ROOT / "figures") -> None:
-    """Bring the tables of the README up to date."""
-    readme = ROOT / "README.md"
-    write(readme, readme_with_tables(readme.read_text(encoding="utf-8"), figures).encode())
+    """Bring the tables of the README and of the site's page on the bench up to date."""
+    for page in (ROOT / "README.md", ROOT / "site" / "bench.md"):
+        write(page, readme_with_tables(page.read_text(encoding="utf-8"), figures).encode())
 
 
 def readme_with_tables(text: str, figures: Path = ROOT / "figures") -> str:
-    """The README with its two ladders and the bench as ``figures`` has them; each with machine and date."""
+    """The README or a page of the site with its tables as ``figures`` has them; each with machine and date.
+
+    A table is written between its markers, for example ``<!-- bench -->`` and ``<!-- end of bench -->``; tables whose
+    markers the text does not have are left out.
+    """
     ladder = json.loads((figures / "demo-phantom" / "06_ladder.json").read_text(encoding="utf-8"))
     real = [json.loads(path.read_text(encoding="utf-8")) for path in (figures / "real-cines").glob("*.json")]
     real.sort(key=lambda result: result["psnr"]["mean"])
@@ -45,6 +49,7 @@ def readme_with_tables(text: str, figures: Path = ROOT / "figures") -> str:
     tables["bench"] = (figures / "benchmark.md").read_text(encoding="utf-8").strip()
     for name, content in tables.items():
         begin, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
-        before, rest = text.split(begin)
-        text = before + begin + content + end + rest.split(end)[1]
+        if begin in text:
+            before, rest = text.split(begin)
+            text = before + begin + content + end + rest.split(end)[1]
     return text

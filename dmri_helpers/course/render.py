@@ -26,12 +26,24 @@ def render_pages(pages: Path, target: Path, builder: str) -> None:
 
 
 def find_browser() -> str | None:
-    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    """The path of Chromium; where none is installed, Playwright's own: an empty path, since Playwright knows its place.
+
+    Playwright downloads its Chromium once, into its cache; without a network there is None, and no PDF.
+    """
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found:
+        return found
+    print("Chromium is not installed: trying `playwright install --only-shell chromium`", file=sys.stderr)
+    command = [sys.executable, "-m", "playwright", "install", "--only-shell", "chromium"]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=600)
+    except subprocess.TimeoutExpired:
+        return None
+    return "" if done.returncode == 0 else None
 
 
-def print_pdf(pages: Path, target: Path) -> Path | None:
+def print_pdf(pages: Path, target: Path, browser: str | None) -> Path | None:
     """All pages as one PDF, printed by Chromium; None, and a word on standard error, where there is none."""
-    browser = find_browser()
     if browser is None:
         print("no PDF: for it, install Chromium (Debian, Ubuntu: the package chromium)", file=sys.stderr)
         return None
@@ -42,7 +54,7 @@ def print_pdf(pages: Path, target: Path) -> Path | None:
     small = "font-size:8px;width:100%;text-align:center;color:#555"
     try:
         with sync_playwright() as playwright:
-            chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+            chromium = playwright.chromium.launch(executable_path=browser or None, args=["--no-sandbox"])
             page = chromium.new_page()
             page.goto((target / "index.html").as_uri())
             page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
@@ -61,7 +73,8 @@ def print_pdf(pages: Path, target: Path) -> Path | None:
             )
             chromium.close()
     except Error as error:
-        print(f"no PDF: {browser} does not print ({error.message.splitlines()[0]})", file=sys.stderr)
+        name = browser or "Playwright's Chromium"
+        print(f"no PDF: {name} does not print ({error.message.splitlines()[0]})", file=sys.stderr)
         return None
     return target / PDF
 

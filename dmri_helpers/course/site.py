@@ -18,7 +18,7 @@ import nbformat
 from ..results.files import write
 from ..results.names import NAMES
 from ..results.tables import cells, render, table
-from .notebooks import ROOT, Build, digest, execute_notebook, sources
+from .notebooks import ROOT, Build, digest, execute_notebook, package_files, sources
 from .render import PDF, find_browser, print_pdf, render_pages, replace_report
 
 
@@ -65,12 +65,14 @@ def build_report(
         raise ValueError(f"{out}: holds something that is no report; choose another folder")
     executed = [execute_notebook(source, run) for source in sources(notebooks)]
 
+    browser = find_browser()
     pages = build / "site" / run.name / "source"
-    _write_all(_pages(site, executed, run), pages)
-    stamp = digest(sorted(path for path in pages.rglob("*") if path.is_file()), str(out.resolve()))
+    _write_all(_pages(site, executed, run, browser), pages)
+    files = sorted(path for path in pages.rglob("*") if path.is_file())
+    stamp = digest([*files, *package_files()], str(out.resolve()))  # the API is read from the package
     if not (out / ".stamp").exists() or (out / ".stamp").read_text() != stamp:
         render_pages(pages, pages.with_name("html"), "html")
-        pdf = print_pdf(pages, pages.with_name("single"))
+        pdf = print_pdf(pages, pages.with_name("single"), browser)
         replace_report(out, pages.with_name("html"), pdf, stamp)
 
     print(f"\nReport: {out / 'index.html'}   (profile {run.profile}, data {run.source})")
@@ -88,20 +90,34 @@ def build_report(
     return out / "index.html"
 
 
-def _pages(site: Path, executed: list[Path], run: Build) -> dict[str, bytes]:
+def _pages(site: Path, executed: list[Path], run: Build, browser: str | None) -> dict[str, bytes]:
     """All that Sphinx reads: pages of the site, executed notebooks, and what is generated from this run."""
     files = [path for path in sorted(site.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
-    pages = {path.relative_to(site).as_posix(): path.read_bytes() for path in files}
+    pages = _with_linked_files({path.relative_to(site).as_posix(): path.read_bytes() for path in files})
     pages |= {f"chapters/{path.name}": _chapter(path) for path in executed}
     pages["generated/heart.md"] = _heart_page(executed[-1]).encode()
     for picture in run.results.glob("06_ladder.png"):
         pages[f"generated/{picture.name}"] = picture.read_bytes()
     paper = f'<p>On paper: <a href="{PDF}">the whole course as one PDF</a>.</p>\n'
-    pages["generated/paper.md"] = paper.encode() if find_browser() else b""
+    pages["generated/paper.md"] = paper.encode() if browser is not None else b""
     pages["generated/chapters.md"] = _cards(executed).encode()
     pages["generated/ladder.md"] = _ladder_page(_ladder(run), run).encode()
     pages["generated/run.md"] = _run_page(executed, run).encode()
     return pages
+
+
+def _with_linked_files(pages: dict[str, bytes]) -> dict[str, bytes]:
+    """The pages, and copies of the files of the clone that they link to.
+
+    A page in ``site/`` links to ``../figures/benchmark.png`` or ``../notebooks/01_sampling.ipynb``, so that a forge
+    can follow the link. On the site the copied file, or the executed notebook, lies below the page.
+    """
+    linked = {}
+    for name in [name for name in pages if name.endswith(".md")]:
+        text = pages[name].decode().replace("](../notebooks/", "](chapters/")
+        linked |= {path: (ROOT / path).read_bytes() for path in re.findall(r"\]\(\.\./([^)#]+)", text)}
+        pages[name] = text.replace("](../", "](").encode()
+    return pages | linked
 
 
 def _chapter(executed: Path) -> bytes:

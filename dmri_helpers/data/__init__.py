@@ -8,7 +8,8 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "cines": ["Cines", "UndersampledCines", "split"],
+        "cines": ["Cines", "split"],
+        "undersampled": ["UndersampledCines", "samples"],
         "formats.raw": ["DataError"],
         "opening": ["checked", "open_cine"],
         "phantom.cache": ["phantom_arrays", "phantom_truth"],

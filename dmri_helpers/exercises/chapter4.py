@@ -44,17 +44,15 @@ def check_4_2(psnr_at: Callable) -> str:
 
     def scores(acceleration: float, seed: int, name: str = "psnr") -> torch.Tensor:
         some = data.UndersampledCines(cines, acceleration=acceleration, seed=seed)
-        rows = [
-            metrics.cine_metrics(classical.zero_filled(y, mask)[0], m[0]) for y, mask, m in some.batches(1)
-        ]
+        rows = [metrics.cine_metrics(classical.zero_filled(y, A)[0], m[0]) for y, A, m in some.batches(1)]
         return torch.tensor([row[name] for row in rows])
 
     for acceleration, seed in ((4, 3), (2, 3), (3, 8)):
         counts = set()
 
-        def method(kspace, mask, counts=counts):
-            counts.update(mask.sum((-2, -1)).flatten().tolist())
-            return classical.zero_filled(kspace, mask)
+        def method(kspace, A, counts=counts):
+            counts.update(A.mask.sum((-2, -1)).flatten().tolist())
+            return classical.zero_filled(kspace, A)
 
         asked = f"psnr_at(method, cines, acceleration={acceleration}, seed={seed})"
         found, right = psnr_at(method, cines, acceleration, seed), scores(acceleration, seed)

@@ -158,20 +158,24 @@ def check_5_3(interval: Callable) -> str:
 
 @check
 def check_5_4(mean_image: Callable) -> str:
-    """``mean_image(networks, kspace, mask)``: the mean of what several networks reconstruct."""
+    """``mean_image(networks, kspace, A)``: the mean of what several networks reconstruct."""
     generator = torch.Generator().manual_seed(54)
     for count, shape in ((3, (1, 4, 24, 8)), (2, (2, 3, 17, 6)), (5, (1, 2, 16, 16))):
         mask = torch.rand(1, *shape[1:3], 1, generator=generator) < 0.5
-        kspace = operators.ForwardModel(mask)(torch.randn(shape, dtype=torch.complex64, generator=generator))
+        A = operators.ForwardModel(mask)
+        kspace = A(torch.randn(shape, dtype=torch.complex64, generator=generator))
         factors = torch.randn(count, dtype=torch.complex64, generator=generator).tolist()
         seen = []
-        found = mean_image([_network(factor, seen) for factor in factors], kspace.clone(), mask.clone())
+        found = mean_image([_network(factor, seen) for factor in factors], kspace.clone(), A)
         asked = f"mean_image of {count} networks"
         demand_tensor(found, shape, torch.complex64, asked)
         demand(len(seen) == count, f"{asked} calls {len(seen)} networks, expected each of them once")
-        same = all(torch.equal(y, kspace) and torch.equal(u, mask) for y, u in seen)
-        demand(same, f"{asked} changes k-space or mask on the way; each network starts from the same data")
-        images = torch.stack([factor * classical.zero_filled(kspace, mask) for factor in factors])
+        same = all(torch.equal(y, kspace) and u is A for y, u in seen)
+        demand(
+            same,
+            f"{asked} changes k-space or the forward model on the way; each network starts from the same data",
+        )
+        images = torch.stack([factor * classical.zero_filled(kspace, A) for factor in factors])
         mistakes = {
             "the sum; divide by their number": images.sum(0),
             "the sum over three; there may be more networks, or fewer": images.sum(0) / 3,
@@ -191,8 +195,8 @@ def check_5_4(mean_image: Callable) -> str:
 def _network(factor: complex, seen: list) -> Callable:
     """A reconstruction that returns a multiple of the zero-filled image, and keeps what it is handed."""
 
-    def reconstruct(kspace: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        seen.append((kspace.clone(), mask.clone()))
-        return factor * classical.zero_filled(kspace, mask)
+    def reconstruct(kspace: torch.Tensor, A: operators.ForwardModel) -> torch.Tensor:
+        seen.append((kspace.clone(), A))
+        return factor * classical.zero_filled(kspace, A)
 
     return reconstruct

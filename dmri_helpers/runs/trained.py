@@ -49,6 +49,7 @@ def trained(
             if found.parent == Path(runs):
                 folder = found
     model = build(network, config.seed)
+    description["sampling"] = {"training": training.describe(), "validation": validation.describe()}
     log = fit(model, training, validation, config, Run(folder, description, resume=True))
     return model, log, folder
 

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from .. import data, methods, metrics, networks, training, widgets
 from ..data.phantom import phantom
+from ..data.undersampled import Sample
 from ..operators import ForwardModel
 from ..profiles import DEMO, TrainConfig, UnrolledConfig
 from ..results.memory import peak_memory
@@ -66,16 +67,16 @@ def reconstructions(cines: data.Cines, seed: int = 42) -> list[dict]:
     undersampled = data.UndersampledCines(cines, mask=ky_t_mask(cines.shape[1:], seed=seed))
     measured: dict[str, list[dict]] = {name: [] for name in chosen}
     with torch.no_grad(), training.native_precision():
-        kspace, mask, _ = next(undersampled.batches(1))
+        kspace, A, _ = next(undersampled.batches(1))
         peaks = {
-            name: None if name == "bart" else peak_memory(lambda method=method: method(kspace, mask))
+            name: None if name == "bart" else peak_memory(lambda method=method: method(kspace, A))
             for name, method in chosen.items()
         }  # and the first call, which is slower, is over
         bar = tqdm(undersampled.batches(1), desc="methods", unit="cine", total=len(cines))
-        for kspace, mask, target in bar:
+        for kspace, A, target in bar:
             for name, method in chosen.items():
                 started = time.perf_counter()
-                image = method(kspace, mask)
+                image = method(kspace, A)
                 seconds = time.perf_counter() - started
                 measured[name].append({**metrics.cine_metrics(image[0], target[0]), "seconds": seconds})
     rows = [
@@ -147,11 +148,11 @@ def cascades(cines: data.Cines, numbers: Sequence[int] = range(1, 9)) -> list[di
     for number in tqdm(numbers, desc="cascades"):
         for checkpointing in (False, True):
             model = methods.build(replace(DEMO.unrolled, cascades=number, checkpointing=checkpointing))
-            kspace, mask, target = sample
+            kspace, A, target = sample
 
-            def step(model=model, kspace=kspace, mask=mask, target=target) -> None:
+            def step(model=model, kspace=kspace, A=A, target=target) -> None:
                 with training.native_precision(enabled=config.mixed_precision):
-                    loss = training.LOSSES[config.loss](model(kspace, mask) - target)
+                    loss = training.LOSSES[config.loss](model(kspace, A) - target)
                 loss.backward()
 
             peak = peak_memory(step)
@@ -266,12 +267,12 @@ def _training(cines: data.Cines, way: Measures, batch_size: int) -> Iterator[Non
         epoch += 1
         samples.set_epoch(epoch)
         for batch in samples.batches(batch_size) if way.batched else _one_by_one(samples, batch_size):
-            kspace, mask, target = batch
+            kspace, A, target = batch
             if len(target) < batch_size:
                 continue
             optimizer.zero_grad()
             with training.native_precision(enabled=way.bfloat16):
-                loss = training.LOSSES[config.loss](model(kspace, mask) - target)
+                loss = training.LOSSES[config.loss](model(kspace, A) - target)
             loss.backward()
             optimizer.step()
             loss.item()
@@ -286,7 +287,7 @@ class _PlainConv3d(networks._Conv3d):
         return functional.conv3d(padded, self.weight, self.bias, padding=(0, 1, 1))
 
 
-def _one_by_one(samples: data.UndersampledCines, batch_size: int) -> Iterator[tuple[torch.Tensor, ...]]:
+def _one_by_one(samples: data.UndersampledCines, batch_size: int) -> Iterator[Sample]:
     """The plain way to a batch: a mask and a 2-D FFT for every sample, then all stacked."""
     for start in range(0, len(samples), batch_size):
         batch = []
@@ -296,4 +297,5 @@ def _one_by_one(samples: data.UndersampledCines, batch_size: int) -> Iterator[tu
             target = cine.narrow(-1, first, samples.width)
             mask = ky_t_mask(target.shape, samples.acceleration, samples.center_lines, samples.density)
             batch.append((ForwardModel(mask)(target[None])[0], mask[0], target))
-        yield tuple(torch.stack(parts) for parts in zip(*batch, strict=True))
+        kspace, mask, target = (torch.stack(parts) for parts in zip(*batch, strict=True))
+        yield kspace, ForwardModel(mask), target

@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from .. import classical, metrics
 from ..fourier import fft2c, ifft2c
+from ..operators import ForwardModel
 from ..sampling import ky_t_mask
 
 METHODS = ("zero_filled", "view_sharing", "conjugate_view_sharing", "kt_tv")
@@ -101,7 +102,7 @@ def crimes(
 
 def _reconstruct(method: str, kspace: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
-        return getattr(classical, method)(kspace, mask)
+        return getattr(classical, method)(kspace, ForwardModel(mask))
 
 
 def _committed(cine: torch.Tensor, noise: float, seed: int) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:

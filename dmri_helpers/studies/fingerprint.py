@@ -19,6 +19,7 @@ from tqdm import tqdm
 from ..classical import temporal_mean, view_sharing, zero_filled
 from ..fourier import fft2c
 from ..metrics import cine_metrics
+from ..operators import ForwardModel
 from ..plotting.style import BLUE, house_style, math_title
 from ..sampling import line_density
 
@@ -263,8 +264,9 @@ def _reconstructed(m: np.ndarray, kspace: torch.Tensor, mask: torch.Tensor | Non
     names = "zero_filled_psnr", "zero_filled_ssim", "temporal_mean_psnr", "view_sharing_psnr"
     if mask is None:
         return dict.fromkeys(names, np.nan)
+    A = ForwardModel(mask)
     zero, mean, view = (
-        method(kspace[None], mask)[0].abs().numpy() for method in (zero_filled, temporal_mean, view_sharing)
+        method(kspace[None], A)[0].abs().numpy() for method in (zero_filled, temporal_mean, view_sharing)
     )
     quality = cine_metrics(zero, m)
     others = (-10 * np.log10(_difference(image, m)) for image in (mean, view))

@@ -81,10 +81,10 @@ def sweep(
 
 def _measure(reconstruct, cines: UndersampledCines, options: dict[str, float]) -> dict[str, float]:
     iterations, rows = [], []
-    for kspace, mask, reference in cines.batches(1):
+    for kspace, A, reference in cines.batches(1):
         with torch.no_grad():
             cine = reconstruct(
-                kspace, mask, **options, callback=lambda iteration, _: iterations.append(iteration)
+                kspace, A, **options, callback=lambda iteration, _: iterations.append(iteration)
             )
         rows.append(metrics.cine_metrics(cine[0], reference[0]))
     means = metrics.summarise(rows)

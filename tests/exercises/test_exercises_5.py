@@ -97,8 +97,8 @@ def test_interval():
 def test_mean_image():
     check = exercises.check_5_4
 
-    def images(networks, kspace, mask):
-        return torch.stack([network(kspace, mask) for network in networks])
+    def images(networks, kspace, A):
+        return torch.stack([network(kspace, A) for network in networks])
 
     check(lambda *a: images(*a).mean(0))
     turned_away(check, lambda *a: images(*a).sum(0), "divide by their number")
@@ -109,9 +109,9 @@ def test_mean_image():
     turned_away(check, lambda n, y, u: n[0](y, u), "calls 1 networks, expected each")
     turned_away(check, lambda *a: images(*a).mean(1), "returns the shape")
 
-    def one_after_the_other(networks, kspace, mask):
+    def one_after_the_other(networks, kspace, A):
         for network in networks:
-            image = network(kspace, mask)
+            image = network(kspace, A)
             kspace = torch.fft.fft2(image)
         return image
 

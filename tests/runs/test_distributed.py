@@ -61,9 +61,9 @@ def test_two_processes_are_one_with_the_doubled_batch(folder, monkeypatch):
 
 
 def test_the_slurm_script_goes_on_until_the_run_is_complete(folder):
-    """The script of the README, with stand-ins for SLURM, two processes on this machine and slices of an epoch."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    script = next(part for part in re.findall(r"```bash\n(.*?)```", readme, re.DOTALL) if "#SBATCH" in part)
+    """The script of the page on training: stand-ins for SLURM, two processes here, slices of an epoch."""
+    page = (ROOT / "site" / "training.md").read_text(encoding="utf-8")
+    script = next(part for part in re.findall(r"```bash\n(.*?)```", page, re.DOTALL) if "#SBATCH" in part)
     small = " ".join(OPTIONS[1:]).replace("--epochs 4", "--epochs 2")
     script = script.replace("--profile full --model unrolled", small).replace("$first:29500", "localhost:0")
     script = script.replace("--max-minutes 50", "--max-minutes 1e-9")
