@@ -83,7 +83,7 @@ def cine_metrics(recon, reference) -> dict[str, float]:
 
 
 def summarise(rows: Iterable[dict]) -> dict[str, dict[str, float]]:
-    """Mean and standard deviation (population) of every metric over cines.
+    """Mean and standard deviation of every metric over cines, the latter estimated with n - 1.
 
     Parameters
     ----------
@@ -92,15 +92,16 @@ def summarise(rows: Iterable[dict]) -> dict[str, dict[str, float]]:
 
     Returns
     -------
-        ``{metric: {"mean": ..., "std": ...}}``; cines whose value is not finite do not count, and a metric
-        without any finite value is NaN
+        ``{metric: {"mean": ..., "std": ..., "n": ...}}``; the ``n`` cines whose value is finite count; mean of none
+        and standard deviation of fewer than two are NaN
     """
     rows = list(rows)
     summary = {}
     for name in METRICS:
         values = np.array([row[name] for row in rows if name in row and np.isfinite(row[name])])
-        mean, std = (values.mean(), values.std()) if values.size else (np.nan, np.nan)
-        summary[name] = {"mean": float(mean), "std": float(std)}
+        mean = values.mean() if values.size else np.nan
+        std = values.std(ddof=1) if values.size > 1 else np.nan
+        summary[name] = {"mean": float(mean), "std": float(std), "n": values.size}
     return summary
 
 

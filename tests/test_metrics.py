@@ -59,8 +59,8 @@ def test_shapes_must_agree():
 def test_summary_and_table():
     rows = [cine_metrics(RECON, REFERENCE), cine_metrics(RECON**2, REFERENCE), {"psnr_dynamic": np.nan}]
     summary = summarise(rows)
-    assert set(summary) == set(METRICS)
+    assert set(summary) == set(METRICS) and summary["psnr"]["n"] == 2
     assert summary["psnr"]["mean"] == pytest.approx((rows[0]["psnr"] + rows[1]["psnr"]) / 2)
-    assert summary["psnr"]["std"] == pytest.approx(abs(rows[0]["psnr"] - rows[1]["psnr"]) / 2)
+    assert summary["psnr"]["std"] == pytest.approx(abs(rows[0]["psnr"] - rows[1]["psnr"]) / 2**0.5)
     text = table({"ours": summary}, ["psnr", "ssim"])
     assert f"{summary['psnr']['mean']:.2f} ± {summary['psnr']['std']:.2f}" in text and text.count("\n") == 2

@@ -91,6 +91,7 @@ class Fingerprint:
         from ..data.phantom import phantom
         from ..results.files import write_text
         from ..results.records import machine
+        from ..results.tables import render
         from ..studies import fingerprint
 
         cines = open_source(self.data, self.limit, seed=self.phantom_seed)
@@ -119,13 +120,12 @@ class Fingerprint:
             with writing_to(self.png):
                 plotting.save(fingerprint.figure(rows, reference, cines.source), self.png)
 
-        width = max(map(len, fingerprint.ROWS.values()))
-        print(f"{'':{width}}  {f'{cines.source} ({len(cines)})':^19}  {'real':^19}      z")
+        lines = []
         for name, label in fingerprint.ROWS.items():
-            pair = (f"{row['mean']:9.3g} ± {row['std']:<7.2g}" for row in (compared[name], reference[name]))
+            pair = (f"{row['mean']:.3g} ± {row['std']:.2g}" for row in (compared[name], reference[name]))
             z = compared[name]["z"]
-            flag = "  <- more than one sd away" if abs(z) > 1 else ""
-            print(f"{label:{width}}  {'  '.join(pair)}  {z:+5.2f}{flag}")
+            lines.append([label, *pair, f"{z:+.2f}", "<- more than one sd away" if abs(z) > 1 else ""])
+        print(render(["", f"{cines.source} ({len(cines)})", "real", "z", ""], lines, "simple"))
         known = [row["z"] for row in compared.values() if math.isfinite(row["z"])]
         within = sum(abs(z) <= 1 for z in known)
         print(f"\n{within} of {len(known)} rows within one standard deviation of the real mean")

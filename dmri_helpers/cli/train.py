@@ -210,9 +210,6 @@ def _write_images(folder: Path, network, test) -> None:
 
     from ..classical import zero_filled
 
-    folder.mkdir(exist_ok=True)
-    for half in folder.glob(".*.png.*"):  # of a process that was killed
-        half.unlink()
     for i in range(min(len(test), IMAGES_OF)):
         kspace, A, target = test[i]
         with torch.no_grad():
@@ -231,12 +228,13 @@ def _save_frames(path: Path, cine, lowest: float = 0) -> None:
     import numpy as np
     from matplotlib.image import imsave
 
+    from ..results.files import whole
+
     _, t, y, x = cine.shape
     columns = math.ceil(math.sqrt(t))
     rows = math.ceil(t / columns)
     frames = np.full((rows * columns, y, x), lowest, np.float32)
     frames[:t] = cine[0]
     tiles = frames.reshape(rows, columns, y, x).swapaxes(1, 2).reshape(rows * y, columns * x)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    imsave(beside, tiles, format="png", cmap="gray", vmin=lowest, vmax=1)
-    os.replace(beside, path)
+    with whole(path) as file:
+        imsave(file, tiles, format="png", cmap="gray", vmin=lowest, vmax=1)

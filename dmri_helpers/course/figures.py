@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from ..results.files import write
-from ..results.tables import markdown
+from ..results.tables import table
 from .notebooks import ROOT, Build, execute_notebook, sources
 
 
@@ -42,14 +42,14 @@ def readme_with_tables(text: str, figures: Path = ROOT / "figures") -> str:
     real = [json.loads(path.read_text(encoding="utf-8")) for path in (figures / "real-cines").glob("*.json")]
     real.sort(key=lambda result: result["psnr"]["mean"])
     tables = {
-        f"ladder {name}": markdown(result)
+        f"ladder {name}": table({row["method"]: row for row in result["rows"]})
         + f"\n\n{result['n_cines']} cines; {result['machine']}; {result['date']}."
         for name, result in {"phantom": ladder, "real": {**real[-1], "rows": real}}.items()
     }
     tables["bench"] = (figures / "benchmark.md").read_text(encoding="utf-8").strip()
-    for name, table in tables.items():
+    for name, content in tables.items():
         begin, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
         if begin in text:
             before, rest = text.split(begin)
-            text = before + begin + table + end + rest.split(end)[1]
+            text = before + begin + content + end + rest.split(end)[1]
     return text

@@ -16,8 +16,8 @@ from typing import Any
 import nbformat
 
 from ..results.files import write
-from ..results.names import COLUMNS, LABELS
-from ..results.tables import ladder_table, measured, number, seconds
+from ..results.names import NAMES
+from ..results.tables import cells, render, table
 from .notebooks import ROOT, Build, digest, execute_notebook, package_files, sources
 from .render import PDF, find_browser, print_pdf, render_pages, replace_report
 
@@ -79,11 +79,14 @@ def build_report(
     if (out / PDF).exists():
         print(f"   PDF: {out / PDF}")
     print()
-    width = max(len(path.stem) for path in executed)
-    for path in executed:
-        print(f"  {path.stem:{width}}  {run.record(path)['seconds']:6.0f} s")
+    times = [[path.stem, f"{run.record(path)['seconds']:.0f}"] for path in executed]
+    print(render(["notebook", "time (s)"], times, "simple"))
     ladder = _ladder(run)
-    print("\n" + ladder_table(ladder) if ladder else "\nNo results ladder: 06 has written none for this run.")
+    print(
+        "\n" + table(_by_method(ladder), style="simple")
+        if ladder
+        else "\nNo results ladder: 06 has written none for this run."
+    )
     return out / "index.html"
 
 
@@ -222,20 +225,22 @@ def _ladder(run: Build) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
+def _by_method(ladder: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {row["method"]: row for row in ladder["rows"]}
+
+
 def _ladder_page(ladder: dict[str, Any], run: Build) -> str:
     """Write the results ladder of this run as a table with bars."""
     if not ladder:
         return "```{note}\nThis run has not measured a ladder: the last notebook writes it.\n```\n"
-    shown = measured(ladder)
     best, least = (f(row["psnr"]["mean"] for row in ladder["rows"] if "psnr" in row) for f in (max, min))
-    heads = "".join(f"<th>{COLUMNS[name][0]}</th>" for name in shown)
-    body = ""
-    for row in ladder["rows"]:
-        cells = "".join(f"<td>{number(row.get(name), COLUMNS[name][1])}</td>" for name in shown)
-        share = 8 + 92 * (row["psnr"]["mean"] - least) / max(best - least, 1e-9)
+    headings, rows = cells(_by_method(ladder))
+    heads, body = "".join(f"<th>{heading}</th>" for heading in headings), ""
+    for row, rung in zip(rows, ladder["rows"], strict=True):
+        share = 8 + 92 * (rung["psnr"]["mean"] - least) / max(best - least, 1e-9)
         bar = f'<span class="ladder-bar" style="width:{share:.0f}%"></span>'
-        label = html.escape(LABELS.get(row["method"], row["method"]))
-        body += f"<tr><th>{label}{bar}</th>{cells}<td>{seconds(row)}</td></tr>\n"
+        values = "".join(f"<td>{cell}</td>" for cell in row[1:])
+        body += f"<tr><th>{html.escape(row[0])}{bar}</th>{values}</tr>\n"
     facts = (f"profile {ladder['profile']}", f"data {ladder['data']}", ladder["machine"], ladder["date"])
     about = html.escape(" · ".join(map(str, facts)))
     fast = f"""```{{admonition}} Fast-mode output
@@ -248,11 +253,13 @@ are compared, not what networks can do. `DMRI_PROFILE=full make report` trains i
     picture = ""
     if (run.results / "06_ladder.png").exists():
         values = "; ".join(
-            f"{row['method']} {row['psnr']['mean']:.1f} dB" for row in ladder["rows"] if "psnr" in row
+            f"{NAMES.get(row['method'], row['method'])} {row['psnr']['mean']:.1f} dB"
+            for row in ladder["rows"]
+            if "psnr" in row
         )
         picture = f"```{{image}} /generated/06_ladder.png\n:alt: the ladder, PSNR by method: {values}\n```\n"
     return f"""{fast if run.profile != "full" else ""}{picture}<div class="ladder">
-<table><thead><tr><th>method</th>{heads}<th>s / cine</th></tr></thead>
+<table><thead><tr>{heads}</tr></thead>
 <tbody>
 {body}</tbody></table>
 </div>
@@ -261,10 +268,9 @@ are compared, not what networks can do. `DMRI_PROFILE=full make report` trains i
 
 
 def _run_page(executed: list[Path], run: Build) -> str:
-    """Write a table with time and date of every notebook of this run."""
-    lines = ["| notebook | executed | seconds |", "|---|---|--:|"]
-    for path in executed:
-        record = run.record(path)
-        lines.append(f"| [](chapters/{path.stem}.ipynb) | {record['date']} | {record['seconds']:.0f} |")
+    """Time and date of every notebook of this run."""
+    records = [(path.stem, run.record(path)) for path in executed]
+    rows = [[f"[](chapters/{name}.ipynb)", made["date"], f"{made['seconds']:.0f}"] for name, made in records]
+    times = render(["notebook", "executed", "time (s)"], rows, left=2)
     machine = f"Python {platform.python_version()}, {os.cpu_count()} cores"
-    return "\n".join([f"Profile `{run.profile}`, data `{run.source}`, {machine}.", "", *lines, ""])
+    return "\n".join([f"Profile `{run.profile}`, data `{run.source}`, {machine}.", "", times, ""])

@@ -10,6 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..results.files import cache_folder
+from ..results.tables import render
 
 REGISTRY = Path(__file__).parent / "registry"
 RETRIES = 2  # of a file, from a server that has answered before
@@ -79,15 +80,13 @@ def registry(name: str) -> dict[str, str]:
 
 def table() -> str:
     """What can be fetched, and where other sets are."""
-    rows = [("name", "cines", "size", "licence", "what")]
+    rows = []
     for name, cines in SETS.items():
         n = len(registry(name))
-        rows.append(
-            (name, n // cines.frames, f"{n * cines.file_bytes / 1e6:.0f} MB", cines.licence, cines.what)
-        )
-    widths = [max(len(str(row[i])) for row in rows) for i in range(4)]
-    lines = ["  ".join(f"{cell!s:<{w}}" for cell, w in zip(row, [*widths, 0], strict=True)) for row in rows]
-    return "\n".join([*lines, "", *(f"{name}: {where}" for name, where in ELSEWHERE.items())])
+        size = f"{n * cines.file_bytes / 1e6:.0f} MB"
+        rows.append([name, str(n // cines.frames), size, cines.licence, cines.what])
+    here = render(["name", "cines", "size", "licence", "what"], rows, "simple", left=5)
+    return "\n".join([here, "", *(f"{name}: {where}" for name, where in ELSEWHERE.items())])
 
 
 def choose(name: str, view: str = "all", limit: int | None = None) -> dict[str, str]:

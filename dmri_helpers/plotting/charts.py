@@ -13,7 +13,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from ..results.names import NAMES
+from ..results.names import NAMES, heading
+from ..results.tables import half_width, score
 from .arrays import magnitude
 from .style import BLUE, COLORS, LINES, MARKERS, ORANGE, house_style, math_title, wrap_title
 
@@ -122,20 +123,27 @@ def ladder(
         for place, row in enumerate(rows):
             if name not in row:
                 continue
-            mean, spread = row[name]["mean"], row[name].get("std") or 0
+            mean = row[name]["mean"]
             ax.errorbar(
-                mean, place, xerr=spread, color=BLUE, marker="o", markersize=8, capsize=4, linestyle=""
+                mean,
+                place,
+                xerr=half_width(row[name]),
+                color=BLUE,
+                marker="o",
+                markersize=8,
+                capsize=4,
+                linestyle="",
             )
             digits = 1 if name.startswith("psnr") else 2 if "dB" in name else 3
             ax.annotate(
-                f"{mean:.{digits}f} ± {spread:.{digits}f}",
+                score(row[name], digits),
                 (mean, place),
                 (0, 8),
                 ha="center",
                 textcoords="offset points",
                 fontsize=12,
             )
-        label = NAMES.get(name, name)
+        label = heading(name)
         ax.set(xlabel=label, title=wrap_title(math_title(label)))
         ax.margins(x=0.3)
         ax.grid(axis="x", alpha=0.3)
@@ -167,8 +175,8 @@ def quality_against(
         if len(values) != len(x):
             raise ValueError(f"{name}: {len(values)} values for {len(x)} of {xlabel}")
         means = [value["mean"] if isinstance(value, Mapping) else float(value) for value in values]
-        spread = [(value.get("std") or 0) if isinstance(value, Mapping) else 0 for value in values]
-        label = NAMES.get(name, name)
+        spread = [half_width(value) if isinstance(value, Mapping) else 0 for value in values]
+        label = heading(name)
         ax.errorbar(
             x,
             means,
@@ -245,7 +253,7 @@ def paired_scores(
     axes[0].vlines(slices, *pair, color="0.7", linewidth=1.2)
     for scores, name, color, marker in zip(pair, names, (ORANGE, BLUE), ("o", "s"), strict=True):
         digits = 2 if scores.mean() > 1 else 3
-        spread = scores.std(ddof=0) if scores.size > 1 else 0
+        spread = scores.std(ddof=1) if scores.size > 1 else 0
         axes[0].plot(
             slices,
             scores,

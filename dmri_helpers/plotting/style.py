@@ -1,8 +1,6 @@
 """The style that all figures of the course share: colours, line styles, sizes and titles; and how a figure is saved."""
 
 import functools
-import os
-import tempfile
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +11,8 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from ..results.files import whole
 
 BLUE, ORANGE, BLACK, GREEN, PURPLE, VERMILLION, SKY = COLORS = (
     "#0072B2",
@@ -89,14 +89,6 @@ def image_axes(ax: Axes, title: str, x: str = "x (pixel)", y: str = "y (pixel)")
 def save(figure: Figure, path: str | Path) -> Path:
     """Write a figure as PNG (150 dpi), whole or not at all, making its folder; returns the path."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            figure.savefig(file, format="png", dpi=150, bbox_inches="tight", metadata={"Software": None})
-        os.chmod(beside, 0o644)
-        os.replace(beside, path)
-    except BaseException:
-        os.unlink(beside)
-        raise
+    with whole(path) as file:
+        figure.savefig(file, format="png", dpi=150, bbox_inches="tight", metadata={"Software": None})
     return path

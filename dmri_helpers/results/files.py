@@ -1,41 +1,74 @@
 """Write files whole or not at all, and say where they may lie. Importing it loads neither torch nor numpy."""
 
+import glob
 import json
 import math
 import os
+import platform
 import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
 
+_DAY = 86400  # seconds
 
-def save_npz(path: Path, arrays: dict[str, "np.ndarray"]) -> None:
-    """Write a ``.npz``: beside its place first, then renamed, so that no half file is ever seen.
+
+@contextmanager
+def whole(path: Path) -> Iterator[IO[bytes]]:
+    """Write a file that appears under its name once it is complete; a reader never sees half of it.
+
+    The bytes go to ``.NAME.MACHINE.PROCESS.part`` in the same folder, which is renamed at the end and removed where
+    writing fails. What a killed process left there is removed when the same file is written again.
 
     Parameters
     ----------
     path
         the file; its folder is made where missing
-    arrays
-        by key
+
+    Yields
+    ------
+        the temporary file, open for writing bytes
 
     Raises
     ------
     OSError
-        if it cannot be written; nothing is left behind
+        if it cannot be written; an earlier file of that name is then still there
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(path)
+    part = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            yield file
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file `whole`, and leave it alone where it has this content already."""
+    if not path.exists() or path.read_bytes() != content:
+        with whole(path) as file:
+            file.write(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file `whole`, in UTF-8."""
+    with whole(path) as file:
+        file.write(text.encode())
+
+
+def save_npz(path: Path, arrays: dict[str, "np.ndarray"]) -> None:
+    """Write a ``.npz`` file `whole`."""
     import numpy as np
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with beside.open("wb") as file:
-            np.savez(file, **arrays)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with whole(path) as file:
+        np.savez(file, **arrays)
 
 
 def cache_folder() -> Path:
@@ -59,23 +92,34 @@ def lists_on_one_line(value: Any) -> str:
     return re.sub(r"\[[^]{}[]*\]", lambda of: " ".join(of[0].split()), text)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file: beside its place first, then renamed, so that no half file is ever seen."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
-
-
 def jsonable(value):
     """Tuples as lists, infinity as a string: what comes back from JSON compares equal."""
     return json.loads(json.dumps(value), parse_constant=str) if value is not None else None
 
 
-def write(path: Path, content: bytes) -> None:
-    """Write whole or not at all, and nothing where nothing changed."""
-    if path.exists() and path.read_bytes() == content:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_bytes(content)
-    beside.replace(path)
+def _remove_abandoned(path: Path) -> None:
+    """Remove the temporary files of this path whose process is gone.
+
+    The processes of other machines that share the folder are not to be seen: their files go after a day without change.
+    """
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        machine, _, process = part.stem.removeprefix(f".{path.name}.").rpartition(".")
+        with suppress(OSError):  # another process may remove it at the same time
+            if machine == platform.node():
+                abandoned = process.isdigit() and not _is_running(int(process))
+            else:
+                abandoned = time.time() - part.stat().st_mtime > _DAY
+            if abandoned:
+                part.unlink()
+
+
+def _is_running(process: int) -> bool:
+    if os.name == "nt":  # a signal would end the process there; Windows itself keeps files that are open
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # a process of somebody else
+        pass
+    return True

@@ -1,42 +1,42 @@
-"""How methods and metrics are called in figures and tables."""
+"""How methods and metrics are written in figures and tables: one spelling of each."""
+
+from typing import NamedTuple
 
 NAMES = {
-    "psnr": "PSNR (dB)",
-    "psnr_dynamic": "PSNR, moving pixels (dB)",
-    "psnr_volume": "PSNR, whole cine (dB)",
-    "ssim": "SSIM",
-    "ssim_volume": "SSIM, whole cine",
-    "nmse": "NMSE",
-    "seconds_per_cine": "time per cine (s)",
     "zero_filled": "zero-filled",
     "temporal_mean": "temporal mean",
     "view_sharing": "view sharing",
-    "conjugate_view_sharing": "view sharing, conjugates",
-    "low_rank_sparse": "L + S",
-    "kt_tv": "k-t TV",
-    "dual_unet": "dual U-Net",
-    "unrolled": "unrolled",
-    "bart": "BART",
-}
-"""How metrics and methods are written in a figure; other names are shown as they are."""
-
-LABELS = {
-    "zero_filled": "zero-filled",
-    "temporal_mean": "temporal mean",
-    "view_sharing": "view sharing",
-    "conjugate_view_sharing": "view sharing, conjugates",
+    "conjugate_view_sharing": "conjugate view sharing",
+    "cg_sense": "CG-SENSE",
     "low_rank_sparse": "low rank + sparse",
-    "kt_tv": "k-t total variation",
-    "bart": "BART, temporal TV + wavelets",
+    "kt_tv": "k-t TV",
+    "bart": "BART (temporal TV + wavelets)",
     "dual_unet": "dual U-Net",
     "dual_unet_long": "dual U-Net, trained longer",
-    "dual_unet_view_sharing": "dual U-Net, fed with view sharing",
+    "dual_unet_view_sharing": "dual U-Net from view sharing",
     "cascades_5": "5 cascades, trained in class",
-    "unrolled": "unrolled network",
+    "unrolled": "unrolled",
 }
-COLUMNS = {  # metric -> heading, digits
-    "psnr": ("PSNR / dB", 2),
-    "ssim": ("SSIM", 3),
-    "psnr_dynamic": ("dynamic PSNR / dB", 2),
-    "psnr_volume": ("volume PSNR / dB", 2),
+"""Methods; a name that is not among them is written as it is."""
+
+
+class Metric(NamedTuple):
+    heading: str
+    digits: int
+
+
+METRICS = {
+    "psnr": Metric("PSNR (dB)", 2),
+    "ssim": Metric("SSIM", 3),
+    "nmse": Metric("NMSE", 4),
+    "psnr_dynamic": Metric("dynamic PSNR (dB)", 2),
+    "psnr_volume": Metric("volume PSNR (dB)", 2),
+    "ssim_volume": Metric("volume SSIM", 3),
+    "seconds_per_cine": Metric("time per cine (s)", 3),
 }
+"""Metrics: the heading of a column or an axis, and the decimals of a score (of a time: the significant digits)."""
+
+
+def heading(metric: str) -> str:
+    """The heading of a metric; another name is its own heading."""
+    return METRICS[metric].heading if metric in METRICS else metric

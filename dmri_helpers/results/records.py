@@ -45,7 +45,6 @@ def record(path: Path, **content) -> None:
     content
         what was measured, and with which profile, data and seed
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({**content, **machine()}, default=float)
     clean = json.loads(text, parse_constant=lambda name: None)
     write_text(path, json.dumps(clean, indent=1, ensure_ascii=False) + "\n")

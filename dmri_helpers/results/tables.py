@@ -1,70 +1,91 @@
-"""Tables of results as Markdown."""
+"""Tables of results, as Markdown, aligned text or HTML.
 
-from collections.abc import Iterable
+A score is what `metrics.summarise` gives of a metric: ``{"mean", "std", "n"}``. What it cannot know is NaN,
+or null after a way through JSON.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .names import COLUMNS, LABELS
+from tabulate import tabulate
+
+from .names import METRICS, NAMES, heading
+
+LADDER = ("psnr", "ssim", "psnr_dynamic", "psnr_volume", "seconds_per_cine")
 
 
 def table(
-    summaries: dict[str, dict], metrics: Iterable[str] = ("psnr", "ssim", "psnr_dynamic", "psnr_volume")
+    summaries: Mapping[str, Mapping[str, Any]], metrics: Iterable[str] = LADDER, style: str = "pipe"
 ) -> str:
-    """A Markdown table, one line per method: mean ± standard deviation over cines.
+    """A table with one line per method: mean ± standard deviation (n - 1) over cines, and n.
 
     Parameters
     ----------
     summaries
-        ``{method: summary}`` with the summaries of `summarise`
+        ``{method: summary}`` with the summaries of `metrics.summarise`; ``seconds_per_cine`` is a number
     metrics
-        the columns
-
-    Returns
-    -------
-        the table, dB with two decimals, SSIM and NMSE with three or four
+        the columns; one that no method has is left out
+    style
+        of `render`
     """
-    names = {
-        "psnr": ("PSNR / dB", ".2f"), "ssim": ("SSIM", ".3f"), "nmse": ("NMSE", ".4f"),
-        "psnr_volume": ("volume PSNR / dB", ".2f"), "ssim_volume": ("volume SSIM", ".3f"),
-        "psnr_dynamic": ("dynamic PSNR / dB", ".2f"),
-    }  # fmt: skip
-    metrics = list(metrics)
-    lines = [
-        "| method | " + " | ".join(names[m][0] for m in metrics) + " |",
-        "|---|" + "---:|" * len(metrics),
-    ]
+    return render(*cells(summaries, metrics), style)
+
+
+def cells(
+    summaries: Mapping[str, Mapping[str, Any]], metrics: Iterable[str] = LADDER
+) -> tuple[list[str], list[list[str]]]:
+    """The headings and the rows of `table`.
+
+    A cell says its own n where fewer cines count, such as for the dynamic PSNR of a cine in which nothing moves.
+    """
+    shown = [name for name in metrics if any(name in summary for summary in summaries.values())]
+    counts = {method: _largest_n(summary) for method, summary in summaries.items()}
+    counted = any(counts.values())
+    rows = []
     for method, summary in summaries.items():
-        cells = [f"{summary[m]['mean']:{names[m][1]}} ± {summary[m]['std']:{names[m][1]}}" for m in metrics]
-        lines.append(f"| {method} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        row = [NAMES.get(method, method)]
+        for name in shown:
+            value = summary.get(name)
+            fewer = isinstance(value, Mapping) and value.get("n", counts[method]) < counts[method]
+            row.append(score(value, METRICS[name].digits) + (f" (n = {value['n']})" if fewer else ""))
+        rows.append([*row, *([str(counts[method] or "–")] if counted else [])])
+    return ["method", *map(heading, shown), *(["n"] if counted else [])], rows
 
 
-def markdown(ladder: dict[str, Any]) -> str:
-    rows = [["method", *(COLUMNS[name][0] for name in measured(ladder)), "s per cine"]]
-    rows.append(["---", *["---:"] * (len(rows[0]) - 1)])
-    for row in ladder["rows"]:
-        values = [number(row.get(name), COLUMNS[name][1]) for name in measured(ladder)]
-        rows.append([LABELS.get(row["method"], row["method"]), *values, seconds(row)])
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+def render(headings: Sequence[str], rows: Iterable[Sequence[str]], style: str = "pipe", left: int = 1) -> str:
+    """Align a table of texts.
+
+    Parameters
+    ----------
+    headings, rows
+        one text per column
+    style
+        a format of `tabulate`: ``pipe`` is Markdown, ``simple`` aligned text, ``unsafehtml`` HTML
+    left
+        so many columns are aligned to the left, the others to the right
+    """
+    sides = ["left"] * left + ["right"] * (len(headings) - left)
+    return tabulate(rows, headings, style, disable_numparse=True, colalign=sides)
 
 
-def ladder_table(ladder: dict[str, Any]) -> str:
-    """Align the results ladder as text: a line per method, mean ± standard deviation over the test cines."""
-    rows = [["method", *(COLUMNS[name][0] for name in measured(ladder)), "s / cine"]]
-    for row in ladder["rows"]:
-        values = [number(row.get(name), COLUMNS[name][1]) for name in measured(ladder)]
-        rows.append([LABELS.get(row["method"], row["method"]), *values, seconds(row)])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
-    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+def score(value: Mapping[str, Any] | float | None, digits: int) -> str:
+    """Mean ± standard deviation with so many decimals, or a plain number with so many significant digits."""
+    if isinstance(value, Mapping):
+        mean, std = value["mean"], value.get("std")
+        spread = f" ± {std:.{digits}f}" if _known(std) else ""
+        return f"{mean:.{digits}f}{spread}" if _known(mean) else "–"
+    return f"{value:.{digits}g}" if _known(value) else "–"
 
 
-def measured(ladder: dict[str, Any]) -> list[str]:
-    return [name for name in COLUMNS if any(name in row for row in ladder["rows"])]
+def half_width(value: Mapping[str, Any]) -> float:
+    """The standard deviation of a score, for an error bar: 0 where one cine alone has none."""
+    return value["std"] if _known(value.get("std")) else 0.0
 
 
-def number(value: dict[str, float] | None, digits: int) -> str:
-    return f"{value['mean']:.{digits}f} ± {value['std']:.{digits}f}" if value else "–"
+def _known(number: float | None) -> bool:
+    return number is not None and not math.isnan(number)
 
 
-def seconds(row: dict[str, Any]) -> str:
-    return f"{row['seconds_per_cine']:.3g}" if row.get("seconds_per_cine") is not None else "–"
+def _largest_n(summary: Mapping[str, Any]) -> int:
+    return max((value.get("n", 0) for value in summary.values() if isinstance(value, Mapping)), default=0)

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import torch
 from safetensors.torch import save
 
 from ..profiles import TrainConfig
-from ..results.files import jsonable, write_text
+from ..results.files import jsonable, whole, write, write_text
 from ..results.records import commit, machine
 from ..training import State, copy_of_weights
 
@@ -61,10 +60,6 @@ class Run:
             raise FileExistsError(f"{self.path} holds a run already: resume it, or choose another folder")
         if not team.is_main_process:
             return
-        self.path.mkdir(parents=True, exist_ok=True)
-        for name in ("config.json", "best", "last", "log.csv", "output.txt", "checkpoint", "curves.png"):
-            for unfinished in self.path.glob(f".{name}.*"):  # of a process that was killed while writing
-                unfinished.unlink(missing_ok=True)
         text = json.dumps(
             jsonable({**self.config, "processes": team.num_processes, **machine(), **commit()}), indent=1
         )
@@ -74,9 +69,7 @@ class Run:
         """Write all files, each whole or not at all; the checkpoint, from which a run continues, comes last."""
         config = json.dumps(jsonable(self.config))
         for name, weights in (("best", state.best), ("last", copy_of_weights(state.kept))):
-            beside = self.path / f".{name}.{os.getpid()}"
-            beside.write_bytes(save(weights, {"config": config}))
-            os.replace(beside, self.path / f"{name}.safetensors")
+            write(self.path / f"{name}.safetensors", save(weights, {"config": config}))
         text = io.StringIO()
         columns = ["epoch", "train_loss", "val_loss", "val_psnr", "learning_rate", "seconds"]
         writer = csv.DictWriter(text, columns)
@@ -90,9 +83,8 @@ class Run:
             for row in state.log
         )
         write_text(self.path / "output.txt", "".join(lines))
-        beside = self.path / f".checkpoint.{os.getpid()}"
-        torch.save(state.state_dict() | {"config": config}, beside)
-        os.replace(beside, self.path / "checkpoint.pt")
+        with whole(self.path / "checkpoint.pt") as file:
+            torch.save(state.state_dict() | {"config": config}, file)
 
     def _checkpoint(self, path: Path) -> dict:
         """Read the state in a checkpoint, which has to be of the same configuration as this run."""

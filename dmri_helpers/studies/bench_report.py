@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ..plotting.style import BLUE, house_style, wrap_title
-from ..results.names import NAMES
+from ..results.names import METRICS, NAMES, heading
+from ..results.tables import render, score
 
 
 @house_style
@@ -64,7 +65,8 @@ def _draw_methods(ax: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
     """Draw the quality of every method against its time, with its name where it covers no neighbour."""
     times = [row["seconds"] for row in rows]
     for row in rows:
-        name, mean, std = NAMES.get(row["method"], row["method"]), *row["psnr_volume"].values()
+        name, mean = NAMES.get(row["method"], row["method"]), row["psnr_volume"]["mean"]
+        std = half_width(row["psnr_volume"])
         ax.errorbar(row["seconds"], mean, yerr=std, color=BLUE, marker="o", markersize=8, capsize=3)
         near = [
             other["seconds"]
@@ -81,7 +83,7 @@ def _draw_methods(ax: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
             textcoords="offset points",
             **(above if long else at_side),
         )
-    ax.set(xscale="log", xlabel="time per cine (s)", ylabel="volume PSNR (dB)", title="Methods")
+    ax.set(xscale="log", xlabel="time per cine (s)", ylabel=heading("psnr_volume"), title="Methods")
     ax.set_xlim(min(times) / 30, 15 * max(times))
     ax.grid(alpha=0.3)
 
@@ -100,40 +102,51 @@ def tables(result: dict) -> str:
     """
     rows = {row["method"]: row for row in result["methods"]}
     base = rows["bart" if "bart" in rows else "kt_tv"]
-    lines = [
-        f"| method | time relative to {base['method']} | s per cine | volume PSNR / dB | volume SSIM "
-        "| dynamic PSNR / dB | parameters | peak memory / MB |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    for name, row in rows.items():
-        quality = [
-            f"{row[key]['mean']:.{digits}f} ± {row[key]['std']:.{digits}f}"
-            for key, digits in (("psnr_volume", 2), ("ssim_volume", 3), ("psnr_dynamic", 2))
+    measured = ("psnr_volume", "ssim_volume", "psnr_dynamic")
+    methods = [
+        [
+            NAMES.get(name, name),
+            f"{row['seconds'] / base['seconds']:.3g}",
+            f"{row['seconds']:.3g}",
+            *(score(row[metric], METRICS[metric].digits) for metric in measured),
+            "" if row["parameters"] is None else f"{row['parameters']:,}",
+            "" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 1e6:.0f}",
         ]
-        parameters = "" if row["parameters"] is None else f"{row['parameters']:,}"
-        peak = "" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 1e6:.0f}"
-        ratio = f"{row['seconds'] / base['seconds']:.3g}"
-        lines.append(
-            f"| {name} | {ratio} | {row['seconds']:.3g} | {' | '.join(quality)} | {parameters} | {peak} |"
-        )
-    lines += ["", "| training step | relative to the plain way | samples per second |", "|---|---:|---:|"]
-    for i, row in enumerate(result["training"]):
-        name = ("+ " if i else "") + row["measure"].replace("_", "-")
-        lines.append(f"| {name} | {row['ratio']:.2f} | {row['samples_per_second']:.3g} |")
-    lines += [
-        "",
-        "| cascades | memory with checkpointing / MB | without / MB | time with / without |",
-        "|---|---:|---:|---:|",
+        for name, row in rows.items()
     ]
+    relative = f"time relative to {NAMES[base['method']]}"
+    columns = [
+        relative,
+        heading("seconds_per_cine"),
+        *map(heading, measured),
+        "parameters",
+        "peak memory (MB)",
+    ]
+    training = [
+        [
+            ("+ " if i else "") + row["measure"].replace("_", "-"),
+            f"{row['ratio']:.2f}",
+            f"{row['samples_per_second']:.3g}",
+        ]
+        for i, row in enumerate(result["training"])
+    ]
+    cascades = []
     for number in dict.fromkeys(row["cascades"] for row in result["cascades"]):
         without, with_ = (
             next(r for r in result["cascades"] if r["cascades"] == number and r["checkpointing"] is kept)
             for kept in (False, True)
         )
-        lines.append(
-            f"| {number} | {with_['peak_bytes'] / 1e6:.1f} | {without['peak_bytes'] / 1e6:.1f} "
-            f"| {with_['seconds'] / without['seconds']:.2f} |"
-        )
+        memory = [f"{row['peak_bytes'] / 1e6:.1f}" for row in (with_, without)]
+        cascades.append([str(number), *memory, f"{with_['seconds'] / without['seconds']:.2f}"])
+    lines = [
+        render(["method", *columns], methods),
+        "",
+        render(["training step", "relative to the plain way", "samples per second"], training),
+        "",
+        render(
+            ["cascades", "memory with checkpointing (MB)", "without (MB)", "time with / without"], cascades
+        ),
+    ]
     made, started = result["phantom"], result["start_up"]
     lines += [
         "",

@@ -145,7 +145,7 @@ def test_second_call_does_nothing_and_prints_the_ladder(course, capfd):
     assert told == "01_small: unchanged\n06_ladder: unchanged\n"
     assert str(course.out / "index.html") in printed
     assert re.search(r"^zero-filled +23\.04 ± 1\.88 +23\.040 ± 1\.880 +0\.01$", printed, re.MULTILINE)
-    assert re.search(r"^unrolled network +38\.00 ± 2\.00 +– +3$", printed, re.MULTILINE)
+    assert re.search(r"^unrolled +38\.00 ± 2\.00 +– +3$", printed, re.MULTILINE)
 
 
 def test_pages_load_nothing_from_elsewhere(course):

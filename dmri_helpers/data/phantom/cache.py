@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ...results.files import cache_folder
+from ...results.files import cache_folder, whole
 from ..cines import Cines
 from ..formats.raw import error as _error
 from . import phantom
@@ -122,7 +122,7 @@ def _read_cached(path: Path, n: int, shape: tuple[int, int, int]) -> np.ndarray 
 
 
 def _write_cached(path: Path, jobs: list[tuple], shape: tuple[int, int, int]) -> None:
-    """Write a ``.npy`` phantom by phantom, followed by the CRC-32 of each: beside its place, then renamed.
+    """Write a ``.npy`` phantom by phantom, followed by the CRC-32 of each.
 
     Plain writing says that a disk is full; writing to a memory map would end the process.
     """
@@ -130,19 +130,14 @@ def _write_cached(path: Path, jobs: list[tuple], shape: tuple[int, int, int]) ->
     header = {"descr": "<f4", "fortran_order": False, "shape": (len(jobs), *shape)}
     if shutil.disk_usage(path.parent).free < 4 * math.prod(header["shape"]):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     checksums = []
-    try:
-        with beside.open("wb") as file:
-            np.lib.format.write_array_header_1_0(file, header)
-            for heart in _generate_all(jobs):
-                cine = np.ascontiguousarray(heart["dataset"], "<f4")
-                file.write(cine)
-                checksums.append(zlib.crc32(cine))
-            file.write(np.array(checksums, "<u4"))
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with whole(path) as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for heart in _generate_all(jobs):
+            cine = np.ascontiguousarray(heart["dataset"], "<f4")
+            file.write(cine)
+            checksums.append(zlib.crc32(cine))
+        file.write(np.array(checksums, "<u4"))
 
 
 def _phantom_jobs(
