@@ -171,7 +171,11 @@ def test_phantom_of_a_user_without_a_home(monkeypatch):
     monkeypatch.delenv("DMRI_CACHE", raising=False)
     monkeypatch.setattr(Path, "home", no_home)
     cines = open_cine(n=1, shape=(2, 32, 32))
-    assert cines.shape == (1, 2, 32, 32) and "home directory" in cines.notes[0] and "DMRI_CACHE" in cines.notes[0]
+    assert (
+        cines.shape == (1, 2, 32, 32)
+        and "home directory" in cines.notes[0]
+        and "DMRI_CACHE" in cines.notes[0]
+    )
 
 
 @pytest.mark.parametrize("full", ["at the start", "half-way", "at the end"])
@@ -305,7 +309,9 @@ def test_ctrl_c_ends_phantoms_without_a_word_of_the_workers(tmp_path):
     for pid in (parent.pid, *workers):  # as a terminal does
         os.kill(pid, signal.SIGINT)
     said = parent.communicate(timeout=60)[1]
-    assert said.count("Traceback") == 1 and said.rstrip().endswith("KeyboardInterrupt") and "Process" not in said
+    assert (
+        said.count("Traceback") == 1 and said.rstrip().endswith("KeyboardInterrupt") and "Process" not in said
+    )
     assert _all_end(workers, 5)
 
 

@@ -197,7 +197,9 @@ def _generate_all(jobs: list[tuple]) -> Iterator[dict[str, np.ndarray]]:
 def _generate_in_processes(jobs: list[tuple], workers: int) -> Iterator[dict[str, np.ndarray]]:
     # Forked workers have torch and this module already: the first phantom comes at once. Workers that start from
     # nothing (joblib's, measured: 22 s against 1 s on two busy cores) import torch first.
-    pool = ProcessPoolExecutor(workers, get_context("fork" if sys.platform == "linux" else "spawn"), _start_worker)
+    pool = ProcessPoolExecutor(
+        workers, get_context("fork" if sys.platform == "linux" else "spawn"), _start_worker
+    )
     try:
         waiting = iter(jobs)
         ahead = deque(pool.submit(generate_phantom, job) for job in islice(waiting, _AHEAD * workers))
