@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ..plotting.style import BLUE, house_style, wrap_title
 from ..results.names import METRICS, NAMES, heading
-from ..results.tables import render, score
+from ..results.tables import half_width, render, score
 
 
 @house_style

@@ -1,6 +1,7 @@
 """Cines: opened, checked, split, undersampled."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -149,6 +150,20 @@ def test_phantom_without_a_place_for_the_cache(tmp_path, monkeypatch):
     assert str(tmp_path) not in cines.notes[0]
 
 
+def test_phantom_of_a_user_without_a_home(monkeypatch):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("DMRI_CACHE", raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    cines = open_cine(n=1, shape=(2, 32, 32))
+    assert (
+        cines.shape == (1, 2, 32, 32)
+        and "home directory" in cines.notes[0]
+        and "DMRI_CACHE" in cines.notes[0]
+    )
+
+
 @pytest.mark.parametrize("full", ["at the start", "half-way", "at the end"])
 def test_a_full_disk_leaves_nothing_half_written(cache, monkeypatch, full):
     expected = data.phantom_arrays(3, (2, 32, 32))["dataset"]
@@ -165,7 +180,8 @@ def test_a_full_disk_leaves_nothing_half_written(cache, monkeypatch, full):
         monkeypatch.setattr(making.os, "replace", no_space)
     cines = open_cine(n=3, shape=(2, 32, 32))
     np.testing.assert_array_equal(cines.tensor(), expected)
-    assert cines.notes == ["kept in memory, not in the cache folder (No space left on device)"]
+    (note,) = cines.notes
+    assert "kept in memory" in note and "No space left on device" in note and "DMRI_CACHE" in note
     assert list(cache.iterdir()) == []
 
 
@@ -231,6 +247,58 @@ def test_phantoms_without_processes(monkeypatch):
     monkeypatch.setattr(making, "ProcessPoolExecutor", no_processes)
     monkeypatch.setattr(making.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
     assert len(data.phantom_arrays(8, (2, 32, 32))["dataset"]) == 8
+
+
+PHANTOMS_FOR_EVER = """
+import os
+from dmri_helpers.data.phantom import cache
+os.sched_getaffinity = lambda _: {0, 1}
+for number, _ in enumerate(cache._generate_all(cache._phantom_jobs(range(10_000), (2, 32, 32), 0))):
+    if number == 0:
+        print("begun", flush=True)
+"""
+
+
+def _start_phantoms_for_ever(tmp_path: Path) -> tuple[subprocess.Popen, list[int]]:
+    command = [sys.executable, "-c", PHANTOMS_FOR_EVER]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    parent = subprocess.Popen(command, **pipes, env=_environment(tmp_path))
+    assert parent.stdout.readline() == "begun\n"
+    workers = [int(pid) for pid in Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()]
+    assert len(workers) == 2 and _running(workers) == workers
+    return parent, workers
+
+
+def _running(pids: list[int]) -> list[int]:
+    stat = {pid: Path(f"/proc/{pid}/stat") for pid in pids}
+    return [pid for pid, path in stat.items() if path.exists() and path.read_text().rsplit(")")[-1][1] != "Z"]
+
+
+def _all_end(pids: list[int], seconds: float) -> bool:
+    last = time.monotonic() + seconds
+    while _running(pids) and time.monotonic() < last:
+        time.sleep(0.1)
+    return not _running(pids)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc which processes run")
+def test_workers_end_with_a_parent_that_is_killed(tmp_path):
+    parent, workers = _start_phantoms_for_ever(tmp_path)
+    parent.kill()
+    parent.communicate(timeout=60)
+    assert _all_end(workers, 20)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc which processes run")
+def test_ctrl_c_ends_phantoms_without_a_word_of_the_workers(tmp_path):
+    parent, workers = _start_phantoms_for_ever(tmp_path)
+    for pid in (parent.pid, *workers):  # as a terminal does
+        os.kill(pid, signal.SIGINT)
+    said = parent.communicate(timeout=60)[1]
+    assert (
+        said.count("Traceback") == 1 and said.rstrip().endswith("KeyboardInterrupt") and "Process" not in said
+    )
+    assert _all_end(workers, 5)
 
 
 @pytest.mark.parametrize("n, seed", [(0, 0), (3, -1)])
