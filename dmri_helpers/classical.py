@@ -133,7 +133,7 @@ def conjugate_view_sharing(kspace: torch.Tensor, A: ForwardModel) -> torch.Tenso
 
 
 def cg_sense(
-    kspace: torch.Tensor, A: ForwardModel, l2_weight: float = 0.01, iterations: int = 20
+    kspace: torch.Tensor, A: ForwardModel, l2_weight: float = 0.003, iterations: int = 20
 ) -> torch.Tensor:
     """SENSE by conjugate gradients [1]_, frame by frame: what every scanner has.
 

@@ -191,9 +191,9 @@ def test_the_same_cascade_trains_with_coils():
     for noise in (0.0, torch.tensor([0.0, 0.02])):
         kspace, A, m = problem(coils=4, noise=noise)
         model = rich_cascade(noise_scale=0.05).train()
-        optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+        optimizer = torch.optim.SGD(model.parameters(), 1e-2)
         losses = []
-        for _ in range(4):
+        for _ in range(3):
             optimizer.zero_grad()
             loss = (model(kspace, A) - m).abs().mean()
             loss.backward()
