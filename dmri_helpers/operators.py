@@ -194,7 +194,12 @@ def conjugate_gradients(
     """
 
     def squared(array: torch.Tensor) -> torch.Tensor:
-        return (array.real.square() + array.imag.square()).sum(axes, keepdim=True)
+        array = (
+            array.detach()
+        )  # gradients go through the steps, not through their lengths, which near the solution
+        return (array.real.square() + array.imag.square()).sum(
+            axes, keepdim=True
+        )  # are ratios of rounding errors
 
     solution = torch.zeros_like(right) if start is None else start
     residual = direction = right if start is None else right - operator(start)
@@ -203,7 +208,7 @@ def conjugate_gradients(
     rounding = (10 * torch.finfo(error.dtype).eps) ** 2 * largest
     for _ in range(steps):
         image = operator(direction)
-        curvature = (direction.real * image.real + direction.imag * image.imag).sum(axes, keepdim=True)
+        curvature = (direction.detach().conj() * image.detach()).real.sum(axes, keepdim=True)
         unsolved = error > rounding  # what is solved takes no more steps, and no gradient of 0 / 0
         length = torch.where(unsolved, error / torch.where(unsolved, curvature, 1), 0)
         solution = solution + length * direction
