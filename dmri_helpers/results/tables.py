@@ -47,8 +47,9 @@ def cells(
         row = [NAMES.get(method, method)]
         for name in shown:
             value = summary.get(name)
-            fewer = isinstance(value, Mapping) and value.get("n", counts[method]) < counts[method]
-            row.append(score(value, METRICS[name].digits) + (f" (n = {value['n']})" if fewer else ""))
+            n = value.get("n") if isinstance(value, Mapping) else None
+            fewer = f" (n = {n})" if n is not None and n < counts[method] else ""
+            row.append(score(value, METRICS[name].digits) + fewer)
         rows.append([*row, *([str(counts[method] or "–")] if counted else [])])
     return ["method", *map(heading, shown), *(["n"] if counted else [])], rows
 

@@ -8,7 +8,15 @@ from pathlib import Path
 import torch
 
 from ..data.phantom import phantom
-from ..methods import WEIGHTS, NetworkConfig, build, describe_network, load, load_pretrained, network_config
+from ..methods import (
+    WEIGHTS,
+    NetworkConfig,
+    build,
+    describe_network,
+    load_pretrained,
+    network_config,
+    read_weights,
+)
 from ..profiles import TrainConfig
 from ..training import fit
 from .folder import Run, read_log
@@ -45,7 +53,9 @@ def trained(
         if _is_run_of(found, network, config, description["data"]):
             log = read_log(found / "log.csv") if (found / "log.csv").is_file() else []
             if log and log[-1]["epoch"] == config.epochs:
-                return load_pretrained(name) if found == WEIGHTS / name else load(found), log, found
+                shipped = found == WEIGHTS / name
+                model = load_pretrained(name) if shipped else read_weights(found / "best.safetensors")
+                return model, log, found
             if found.parent == Path(runs):
                 folder = found
     model = build(network, config.seed)
