@@ -1,4 +1,4 @@
-"""Figures of images: masks, cines side by side, profiles over time, k-space and galleries (all notebooks).
+"""Figures of images: masks, cines side by side, profiles over time, k-space, maps and galleries (all notebooks).
 
 A cine is ``(t, y, x)`` or ``(1, t, y, x)``; cines shown together have one shape. ``window`` holds the magnitudes that
 are shown as black and as white.
@@ -14,7 +14,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from .arrays import check_index, magnitude, one_cine, same_cines
-from .style import BLUE, ERROR_MAP, ORANGE, PANEL, house_style, image_axes, wrap_title
+from .style import BLUE, ERROR_MAP, MAP, ORANGE, PANEL, house_style, image_axes, wrap_title
 
 
 @house_style
@@ -262,4 +262,41 @@ def gallery(images: Sequence[Any], titles: Sequence[str], across: int = 4) -> Fi
     for ax, image, title in zip(axes.flat, images, titles, strict=False):
         ax.imshow(image, vmin=0, vmax=0.9)
         ax.set_title(title)
+    return figure
+
+
+@house_style
+def maps(named: Mapping[str, Any], label: str, limits: tuple[float, float], across: int = 4) -> Figure:
+    """Draw maps of one quantity, such as coil maps or g-factors, with a colour bar that all of them share.
+
+    Parameters
+    ----------
+    named
+        title -> map ``(y, x)``; of complex maps the magnitude is shown, and what is not a number stays white
+    label
+        name of the quantity, written at the colour bar
+    limits
+        the values at both ends of the colour bar
+    across
+        how many maps stand in a row
+    """
+    arrays = {title: magnitude(values) for title, values in named.items()}
+    shapes = {values.shape for values in arrays.values()}
+    if len(shapes) != 1 or len(shape := shapes.pop()) != 2:
+        raise ValueError(f"expected maps (y, x) of one shape, found {[v.shape for v in arrays.values()]}")
+    across = min(across, len(arrays))
+    down = -(-len(arrays) // across)
+    height = min(down * (0.5 + 0.9 * PANEL * shape[0] / shape[1]) + 0.4, 14)
+    figure, axes = plt.subplots(
+        down, across, squeeze=False, sharex=True, sharey=True, figsize=(PANEL * across + 1.2, height)
+    )
+    for number, ax in enumerate(axes.flat):
+        if number >= len(arrays):
+            ax.set_axis_off()
+            continue
+        title, values = list(arrays.items())[number]
+        shown = ax.imshow(values, cmap=MAP, vmin=limits[0], vmax=limits[1])
+        below = number + across < len(arrays)
+        image_axes(ax, title, "" if below else "x (pixel)", "" if number % across else "y (pixel)")
+    figure.colorbar(shown, ax=axes, label=label, shrink=0.8)
     return figure
