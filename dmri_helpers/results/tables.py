@@ -1,4 +1,4 @@
-"""Tables of results, as Markdown, aligned text or HTML.
+"""Tables of results, as Markdown or aligned text.
 
 A score is what `metrics.summarise` gives of a metric: ``{"mean", "std", "n"}``. What it cannot know is NaN,
 or null after a way through JSON.
@@ -47,8 +47,10 @@ def cells(
         row = [NAMES.get(method, method)]
         for name in shown:
             value = summary.get(name)
-            fewer = isinstance(value, Mapping) and value.get("n", counts[method]) < counts[method]
-            row.append(score(value, METRICS[name].digits) + (f" (n = {value['n']})" if fewer else ""))
+            n = value.get("n") if isinstance(value, Mapping) else None
+            row.append(
+                score(value, METRICS[name].digits) + (f" (n = {n})" if n and n < counts[method] else "")
+            )
         rows.append([*row, *([str(counts[method] or "–")] if counted else [])])
     return ["method", *map(heading, shown), *(["n"] if counted else [])], rows
 
@@ -61,7 +63,7 @@ def render(headings: Sequence[str], rows: Iterable[Sequence[str]], style: str = 
     headings, rows
         one text per column
     style
-        a format of `tabulate`: ``pipe`` is Markdown, ``simple`` aligned text, ``unsafehtml`` HTML
+        a format of `tabulate`: ``pipe`` is Markdown, ``simple`` aligned text
     left
         so many columns are aligned to the left, the others to the right
     """

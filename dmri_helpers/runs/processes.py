@@ -1,13 +1,19 @@
 """Who trains: one process, or several that ``torchrun`` started."""
 
 import os
+from typing import TYPE_CHECKING, Union
 
 import torch
 
 from ..training import Alone
 
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
-def processes(device: str | torch.device = "cpu"):
+Team = Union[Alone, "Accelerator"]
+
+
+def processes(device: str | torch.device = "cpu") -> Team:
     """Who trains: this process alone or, started by ``torchrun``, several, each with an accelerator of its own.
 
     Parameters

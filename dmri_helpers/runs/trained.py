@@ -4,6 +4,7 @@ import json
 import zlib
 from dataclasses import asdict
 from pathlib import Path
+from typing import cast
 
 import torch
 
@@ -45,7 +46,9 @@ def trained(
         if _is_run_of(found, network, config, description["data"]):
             log = read_log(found / "log.csv") if (found / "log.csv").is_file() else []
             if log and log[-1]["epoch"] == config.epochs:
-                return load_pretrained(name) if found == WEIGHTS / name else load(found), log, found
+                shipped = found == WEIGHTS / name
+                model = load_pretrained(name) if shipped else cast(torch.nn.Module, load(found))
+                return model, log, found
             if found.parent == Path(runs):
                 folder = found
     model = build(network, config.seed)
