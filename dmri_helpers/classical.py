@@ -9,9 +9,9 @@ results; a ``ValueError`` for arrays that do not fit names both shapes.
 
 The iterative methods share more:
 
-- ``data_weight``: weight of the data for magnitudes of order 1 (k-space is scaled inside, so that no parameter depends on
-  its units). None, the default, derives it from ``A.noise``: infinite without noise, which keeps the measured lines as
-  they are
+- ``data_weight``: weight of the data for magnitudes of order 1 (k-space is scaled inside, so that no parameter depends
+  on its units). None, the default, derives it from ``A.noise``: infinite without noise, which keeps the measured lines
+  as they are
 - ``iterations``: at most so many
 - ``tolerance``: a cine is finished when an iteration changes it by less, relative to its norm: each for itself, so that
   no result depends on the other cines of the batch
@@ -27,7 +27,9 @@ from .fourier import fft2c, fftc_y, ifft2c, ifftc_y
 from .operators import ForwardModel, conjugate_gradients, per_cine
 
 Callback = Callable[[int, torch.Tensor], None]
-CG_STEPS = 2
+TV_OVER_NOISE, LS_OVER_NOISE = 5.0, 50.0
+"""data weights of `kt_tv` and `low_rank_sparse` times the noise, for magnitudes of order 1; chosen on phantoms"""
+CG_STEPS = 2  # of `low_rank_sparse` with coils, in each iteration
 
 
 def zero_filled(kspace: torch.Tensor, A: ForwardModel) -> torch.Tensor:
@@ -196,7 +198,7 @@ def kt_tv(
     """
     if spatial < 0 or (data_weight is not None and data_weight <= 0):
         raise ValueError(f"expected spatial >= 0 and data_weight > 0, found {spatial} and {data_weight}")
-    algorithm = _PrimalDual(_Problem(kspace, A, data_weight, noise_factor=1.0), spatial)
+    algorithm = _PrimalDual(_Problem(kspace, A, data_weight, TV_OVER_NOISE), spatial)
     return algorithm.run(iterations, tolerance, callback)
 
 
@@ -265,14 +267,14 @@ def low_rank_sparse_parts(
         raise ValueError(
             f"expected sparse, still and data_weight > 0, found {sparse}, {still} and {data_weight}"
         )
-    algorithm = _DouglasRachford(_Problem(kspace, A, data_weight, noise_factor=1.0), sparse, still)
+    algorithm = _DouglasRachford(_Problem(kspace, A, data_weight, LS_OVER_NOISE), sparse, still)
     algorithm.run(iterations, tolerance, callback)
     low_rank, rest = (algorithm.problem.finish(part) for part in algorithm.result.unbind(1))
     return low_rank, rest
 
 
 class _Problem:
-    """What an iterative method is given, with magnitudes of order 1 and as ``(b, t, x, y)``, the centre of y at index 0.
+    """What an iterative method is given: magnitudes of order 1, axes ``(b, t, x, y)``, the centre of y at index 0.
 
     Plain FFTs along the last, contiguous axis are much faster than centred ones along ``y``, and cyclic differences do
     not mind the shift.
@@ -280,7 +282,7 @@ class _Problem:
 
     PER_CINE = "mask", "coils", "data", "weight"
 
-    def __init__(self, kspace: torch.Tensor, A: ForwardModel, data_weight: float | None, noise_factor: float):
+    def __init__(self, kspace: torch.Tensor, A: ForwardModel, data_weight: float | None, over_noise: float):
         start = temporal_mean(kspace, A)
         self.scale = start.abs().amax((1, 2, 3), keepdim=True)
         if not self.scale.all():
@@ -288,7 +290,7 @@ class _Problem:
         self.start = _y_last(start / self.scale)
         self.mask = _y_last(A.mask.expand(len(start), -1, -1, -1))
         if data_weight is None:
-            data_weight = noise_factor * self.scale / per_cine(A.noise, start)
+            data_weight = over_noise * self.scale / per_cine(A.noise, start)
         self.weight = torch.as_tensor(data_weight, device=start.device).expand(self.scale.shape)
         self.coils, self.support = None, 1
         if A.coils is None:  # the data in hybrid space (ky, x)
@@ -314,8 +316,8 @@ class _Problem:
 class _Algorithm:
     """An iteration over a batch of cines: `update` until `done`, as in sigpy.
 
-    A cine that changes no more leaves the batch: its result stays and it costs nothing from then on. So a subclass, whose
-    `step` is one iteration, names in ``PER_CINE`` its tensors that have the batch as their first axis.
+    A cine that changes no more leaves the batch: its result stays and it costs nothing from then on. So a subclass,
+    whose `step` is one iteration, names in ``PER_CINE`` its tensors that have the batch as their first axis.
     """
 
     PER_CINE: tuple[str, ...] = ()
@@ -448,13 +450,14 @@ class _DouglasRachford(_Algorithm):
             hybrid = torch.fft.fft(image, norm="ortho")
             return torch.fft.ifft(hybrid.mul_(-self.pull).add_(self.given), norm="ortho")
         inverse = 1 / (2 * self.step_length * self.problem.weight)
-        self.correction = conjugate_gradients(
-            lambda change: inverse * change + self.problem.normal(change),
-            self.problem.data - self.problem.normal(image),
-            start=self.correction,
+        agreeing = conjugate_gradients(
+            lambda m: inverse * m + self.problem.normal(m),
+            inverse * image + self.problem.data,
+            start=image + self.correction,
             steps=CG_STEPS,
             axes=(-1,),
         )
+        self.correction = agreeing - image
         return self.correction / 2
 
 

@@ -1,4 +1,4 @@
-"""The seed report's networks with their flaws mended (notebook 03): complex cine in, complex cine out, ``(b, t, y, x)``.
+"""The seed report's networks with their flaws mended (notebook 03): a complex cine ``(b, t, y, x)`` in, and one out.
 
 Two-channel real tensors exist only inside this module. Every network predicts a residual that is added to its
 input, its outputs are signed, and its last layer starts at zero: untrained, it returns what it was given.
@@ -299,10 +299,10 @@ class _Conv3d(nn.Conv3d):
     """3 x 3 x 3 convolution over (t, y, x): cyclic in time, zeros around the image.
 
     The plain way is ``pad(mode="circular")`` in time, then convolve. It copies all features to add two frames, and its
-    backward pass adds up three padded copies; here there are three ways to the same numbers, each faster where it is taken:
-    with gradients a padding with a backward pass of its own (`_Cyclic`); without, zeros instead of the two frames, and
-    then what they lack added to the first and last frame alone; and for the few channels of an image, which leave most
-    of a processor's vector registers empty, the two neighbours of a frame as further channels of a 2-D convolution.
+    backward pass adds up three padded copies; here there are three ways to the same numbers, each faster where it is
+    taken: with gradients a padding with a backward pass of its own (`_Cyclic`); without, zeros instead of the two
+    frames, and then what they lack added to the first and last frame alone; and for the few channels of an image, which
+    leave most of a processor's vector registers empty, the two neighbours of a frame as channels of a 2-D convolution.
     """
 
     def __init__(self, in_channels: int, out_channels: int):

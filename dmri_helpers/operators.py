@@ -3,10 +3,10 @@
 All functions of this module share these arrays; a ``ValueError`` for arrays that do not fit names both shapes.
 
 - ``image``: cine, shape ``(b, t, y, x)``, real or complex, arbitrary units
-- ``kspace``: shape ``(b, t, y, x)``, with coils ``(b, c, t, y, x)``, complex, zero where not sampled, units of the image
+- ``kspace``: shape ``(b, t, y, x)``, with coils ``(b, c, t, y, x)``, complex, zero where not sampled, units of images
 - ``mask``: shape ``(b or 1, t, y, 1)``, bool, True where sampled; ``y`` is the phase encode direction
-- ``coils``: maps of the coils' sensitivities, shape ``(b or 1, c, 1 or t, y, x)``, complex; their root sum of squares is
-  1 where there is signal and 0 elsewhere
+- ``coils``: maps of the coils' sensitivities, shape ``(b or 1, c, 1 or t, y, x)``, complex; their root sum of squares
+  is 1 where there is signal and 0 elsewhere
 """
 
 import math
@@ -77,8 +77,8 @@ class ForwardModel:
     def normal(self, image: torch.Tensor) -> torch.Tensor:
         """``A^H A m``, the aliased image ``b`` of the course, at less than half the cost.
 
-        The readout transform cancels (``F_x^-1 F_x = 1``), so only ``ky`` is transformed. So do the shifts to the centre:
-        where the image begins is a phase in k-space, which the mask does not touch, and so the mask alone is shifted.
+        The readout transform cancels (``F_x^-1 F_x = 1``), so only ``ky`` is transformed. So do shifts to the centre of
+        the image, which are a phase in k-space that the mask does not touch; the mask alone is shifted.
         """
         hybrid = torch.fft.fft(self._expand(self.check(image)), dim=-2)
         hybrid = hybrid * torch.fft.ifftshift(self.lines, dim=-2)
@@ -88,9 +88,9 @@ class ForwardModel:
         """The data step of every method: ``argmin_m ||m - image||^2 + weight ||A m - y||^2``.
 
         The minimum solves ``(1 + weight A^H A) m = image + weight A^H y``, so the data are needed as ``A^H y`` alone.
-        With one coil ``A^H A`` is a projection, and ``m = image + weight / (1 + weight) (A^H y - A^H A image)``: sampled
-        lines become ``(F image + weight y) / (1 + weight)`` [1]_. With several coils the correction of the image is
-        found by a few steps of conjugate gradients [2]_, for every column alone.
+        With one coil ``A^H A`` is a projection, and ``m = image + weight / (1 + weight) (A^H y - A^H A image)``:
+        sampled lines become ``(F image + weight y) / (1 + weight)`` [1]_. With several coils ``m`` is found from the
+        image by a few steps of conjugate gradients [2]_, for every column alone.
 
         Parameters
         ----------
@@ -109,11 +109,14 @@ class ForwardModel:
            Med Imaging 38:394 (2019).
         """
         inverse = 1 / per_cine(weight, image)  # 0 where the weight is infinite
-        missing = aliased - self.normal(image)
         if self.coils is None:
-            return image + missing / (1 + inverse)
-        return image + conjugate_gradients(
-            lambda change: inverse * change + self.normal(change), missing, steps=self.cg_steps, axes=(-2,)
+            return image + (aliased - self.normal(image)) / (1 + inverse)
+        return conjugate_gradients(
+            lambda m: inverse * m + self.normal(m),
+            inverse * image + aliased,
+            image,
+            self.cg_steps,
+            axes=(-2,),
         )
 
     def combine(self, images: torch.Tensor) -> torch.Tensor:
@@ -169,7 +172,7 @@ def conjugate_gradients(
 ) -> torch.Tensor:
     """Solve ``operator(m) = right`` for a self-adjoint operator that is not negative [1]_.
 
-    Started from zero, it finds the solution of smallest norm where there are many.
+    Where there are many solutions it finds the one that is nearest to the start.
 
     Parameters
     ----------
@@ -196,7 +199,8 @@ def conjugate_gradients(
     solution = torch.zeros_like(right) if start is None else start
     residual = direction = right if start is None else right - operator(start)
     error = squared(residual)
-    rounding = (10 * torch.finfo(error.dtype).eps) ** 2 * squared(right)
+    largest = squared(right).amax(tuple(range(1, right.ndim)), keepdim=True)
+    rounding = (10 * torch.finfo(error.dtype).eps) ** 2 * largest
     for _ in range(steps):
         image = operator(direction)
         curvature = (direction.real * image.real + direction.imag * image.imag).sum(axes, keepdim=True)
@@ -219,9 +223,9 @@ def noise_level(kspace: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
     That is at the ends of the readout and at high temporal frequencies. The power of white noise is the same from one
     band of the readout to the next, that of an image falls; so the power of the outermost eighths at both ends is
-    extrapolated by what it falls from the next eighths: ``noise^2 = 2 outer - inner``, or 0 where that is negative, with
-    medians, so that lines of much signal do not count. Of images that reach 1 it finds noise of .02 and more to 10 %,
-    underestimates less, and finds 0 to .004 where there is none, except that noise in the images is noise, too.
+    extrapolated by what it falls from the next eighths: ``noise^2 = 2 outer - inner``, or 0 where that is negative,
+    with medians, so that lines of much signal do not count. Of images that reach 1 it finds noise of .02 and more to
+    10 %, less of it up to a third too low, and 0 to .004 where there is none; what noise the images have is noise, too.
     """
     lines, spectrum = mask.all(1), torch.fft.fft(kspace, dim=-3, norm="ortho")
     t, _, x = kspace.shape[-3:]
@@ -231,7 +235,9 @@ def noise_level(kspace: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     for cine, known in zip(spectrum, lines.expand(len(kspace), -1, -1)[..., 0], strict=True):
         power = cine[..., fast, :, :][..., known, :].abs().square()
         outer, inner = power[..., distance > 3 / 8], power[..., (distance > 1 / 4) & (distance <= 3 / 8)]
-        levels.append((2 * outer.median() - inner.median()).clamp(min=0) if outer.numel() else power.new_zeros(()))
+        levels.append(
+            (2 * outer.median() - inner.median()).clamp(min=0) if outer.numel() else power.new_zeros(())
+        )
     return (torch.stack(levels) / math.log(2)).sqrt()  # the median of the power is its mean times log 2
 
 
@@ -247,8 +253,8 @@ def coil_maps(
 
     Patches of ``kernel x kernel`` samples of all coils span a space of few dimensions. Projecting k-space on it leaves
     the measured data as they are, so in every pixel the vector of sensitivities is an eigenvector of that projection,
-    with the eigenvalue 1. Their phase is relative to a virtual coil, the weighted sum of coils that has most signal, whose
-    own phase is zero everywhere. The defaults were chosen on simulated coils and 11 lines, which so small a kernel suits.
+    with the eigenvalue 1. Their phase is relative to a virtual coil, the weighted sum of coils that has most signal,
+    whose own phase is zero everywhere. The defaults were chosen on simulated coils and 11 lines.
 
     Parameters
     ----------
@@ -279,7 +285,9 @@ def coil_maps(
     for data, lines in zip(kspace.mean(2), known, strict=True):
         centre, middle = _around_the_middle(lines), data.shape[-1] // 2
         if len(centre) < kernel:
-            raise ValueError(f"{len(centre)} centre lines are sampled in all frames, expected at least {kernel}")
+            raise ValueError(
+                f"{len(centre)} centre lines are sampled in all frames, expected at least {kernel}"
+            )
         columns = torch.arange(data.shape[-1], device=data.device)
         columns = columns[(columns - middle).abs() <= 2 * len(centre)]
         calibration = data[:, centre][..., columns]
@@ -300,9 +308,7 @@ def _around_the_middle(lines: torch.Tensor) -> torch.Tensor:
     return torch.arange(middle - first + 1, middle + last, device=lines.device)
 
 
-def _projection(
-    centre: torch.Tensor, kernel: int, threshold: float, shape: tuple[int, int]
-) -> torch.Tensor:
+def _projection(centre: torch.Tensor, kernel: int, threshold: float, shape: tuple[int, int]) -> torch.Tensor:
     """On what patches of ``centre``, shape ``(c, ky, kx)``, have in common: in every pixel, ``(y, x, c, c)``.
 
     Its entries have no more frequencies than two kernels have samples, so they are computed on a grid of so many

@@ -23,7 +23,7 @@ from .operators import ForwardModel, Weight
 
 
 class DataConsistency(nn.Module):
-    """Bring an image and the measured data together: `ForwardModel.closest`, with its weight given, learnt, or from noise.
+    """Bring image and measured data together: `ForwardModel.closest`, its weight given, learnt, or from the noise.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class DataConsistency(nn.Module):
         return self.weight_at_start if self.log_weight is None else self.log_weight.exp()
 
     def forward(self, image: torch.Tensor, aliased: torch.Tensor, A: ForwardModel) -> torch.Tensor:
-        """Return the image that is close to ``image`` and to the data, which enter as ``aliased = A.adjoint(kspace)``."""
+        """Return the image that is close to ``image`` and to the data, given as ``aliased = A.adjoint(kspace)``."""
         return A.closest(image, aliased, self.weight(A.noise))
 
 

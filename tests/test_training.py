@@ -17,7 +17,7 @@ from dmri_helpers.results import records
 from dmri_helpers.results.memory import peak_memory
 from dmri_helpers.results.records import commit
 from dmri_helpers.runs import Run, read_log, trained
-from dmri_helpers.runs.trained import _is_run_of
+from dmri_helpers.runs.reuse import _is_run_of
 
 SHAPE = (6, 32, 24)
 NETWORK = UnrolledConfig(cascades=2, features=4)
@@ -365,9 +365,7 @@ def test_shipped_weights_load_and_beat_their_start(name):
     assert mine > training.evaluate(model.start, sample)[0]["psnr"] + 1
     kspace, A, target = next(sample.batches(1))
     with torch.no_grad():  # in float32; evaluate rounds the residual where the device has bfloat16
-        assert metrics.cine_metrics(model(kspace, A)[0], target[0])["psnr"] == pytest.approx(
-            mine, abs=0.05
-        )
+        assert metrics.cine_metrics(model(kspace, A)[0], target[0])["psnr"] == pytest.approx(mine, abs=0.05)
 
 
 @pytest.fixture(scope="module")
@@ -389,9 +387,7 @@ def test_another_first_frame_moves_the_reconstruction(shipped):
     model, A, target, once = shipped
     A, target = ForwardModel(A.mask.roll(7, 1)), target.roll(7, 1)
     with torch.no_grad():
-        torch.testing.assert_close(
-            model(A(target), A), once.roll(7, 1), atol=1e-4, rtol=1e-4
-        )
+        torch.testing.assert_close(model(A(target), A), once.roll(7, 1), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("axes", [(2,), (3,), (2, 3)])
@@ -411,9 +407,7 @@ def test_one_phase_everywhere_passes_through_the_shipped_cascade(shipped):
     model, A, target, once = shipped
     turn = torch.exp(torch.tensor(2.1j))
     with torch.no_grad():
-        torch.testing.assert_close(
-            model(A(turn * target), A), turn * once, atol=1e-4, rtol=1e-4
-        )
+        torch.testing.assert_close(model(A(turn * target), A), turn * once, atol=1e-4, rtol=1e-4)
 
 
 def test_the_phase_reference_of_phantoms_is_one(shipped):

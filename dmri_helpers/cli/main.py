@@ -1,7 +1,8 @@
-"""The command line: ``dmri`` or ``python -m dmri_helpers``.
+"""The command ``dmri`` (``python -m dmri_helpers``), which runs one of the commands in the other files of this folder.
 
-Whatever is wrong with the input is one line on stderr and exit code 2. Output files are never overwritten
-without ``--force`` and appear whole or not at all. Heavy imports wait until a command runs, so help is quick.
+Whatever is wrong with the input is reported in one line on stderr, with exit code 2. Output files are never overwritten
+without ``--force``, and they are written whole or not at all. Torch and numpy are imported only when a command runs, so
+that ``--help`` answers quickly.
 """
 
 import argparse
@@ -14,10 +15,7 @@ from contextlib import redirect_stderr
 from typing import Annotated
 
 import tyro
-from tyro.conf import (
-    FlagCreatePairsOff,
-    subcommand,
-)
+from tyro.conf import FlagCreatePairsOff, subcommand
 
 from .. import profiles
 from .cines import Fetch, Import, ImportACDC, Info, Phantom
@@ -46,11 +44,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     argv
-        arguments; by default those of the process
+        the arguments; by default those of the process
 
     Returns
     -------
-        exit code: 0 done, 2 wrong input (one line on stderr), 130 interrupted
+        exit code: 0 done, 1 the report failed, 2 wrong input, 130 interrupted, 141 the output is no longer read
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -62,14 +60,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\ndmri: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # whoever read our output has left
+    except BrokenPipeError:  # the program that read our output has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except (ValueError, OSError, MemoryError, ArithmeticError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and type(error).__name__ == "ReportError":
             print(
                 f"dmri: {error}", file=sys.stderr
-            )  # a notebook or the renderer failed: not the input's fault
+            )  # a notebook or a renderer failed, the input is not wrong
             return 1
         if isinstance(error, RuntimeError) and "memory" not in str(error):
             raise
@@ -80,16 +78,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(argv: list[str]) -> Callable[[], bool | None]:
-    """The command, ready to be called. What tyro would say in a box is one line here."""
+    """Read the arguments and return the command, ready to be called.
+
+    The defaults of ``train`` depend on ``--model`` and ``--profile``, so these two are read first. tyro prints what is
+    wrong as a box; here it becomes a `UsageError` of one line.
+    """
     if argv[:2] == ["import", "acdc"]:
         argv = ["import acdc", *argv[2:]]
-    ahead = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    ahead.add_argument("--model")
-    ahead.add_argument("--profile")
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--model")
+    first.add_argument("--profile")
     messages = io.StringIO()
     try:
         with redirect_stderr(messages):
-            chosen = ahead.parse_known_args(argv if argv[:1] == ["train"] else [])[0]
+            chosen = first.parse_known_args(argv if argv[:1] == ["train"] else [])[0]
             profile = PROFILES.get(chosen.profile) or profiles.current()
             model = "unrolled" if chosen.model == "unrolled" else "dual_unet"
             train = Train(
@@ -123,7 +125,7 @@ def _parse(argv: list[str]) -> Callable[[], bool | None]:
 
 
 def _one_line(box: str) -> str:
-    """The sections of one of tyro's boxes that say what is wrong, and where help is."""
+    """Join the sections of one of tyro's boxes that say what is wrong, and add where help is found."""
     lines = ["" if re.fullmatch(r"[ |│+╰╯─-]*", line) else line.strip("|│ ") for line in box.splitlines()[1:]]
     sections = [" ".join(section.split()) for section in "\n".join(lines).split("\n\n")]
     wrong = [text for text in sections if not text.startswith(("For full", "Argument help", "Perhaps"))]

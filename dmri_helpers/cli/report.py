@@ -1,4 +1,4 @@
-"""``dmri report``."""
+"""The command ``dmri report``, which builds the site of the course."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``dmri bench``, ``fingerprint`` and ``sweep``."""
+"""The commands ``dmri bench``, ``dmri fingerprint`` and ``dmri sweep``, which run `studies` and write their results."""
 
 import json as jsonlib
 import math
@@ -111,7 +111,9 @@ class Fingerprint:
             }
             if cines.phantom_seed is not None:
                 result |= {"phantom_version": phantom.VERSION, "phantom_seed": cines.phantom_seed}
-            result["rows"] = {name: compared[name] | {"values": of.tolist()} for name, of in rows.items()}
+            result["rows"] = {
+                name: compared[name] | {"values": values.tolist()} for name, values in rows.items()
+            }
             with writing_to(self.json):
                 write_text(self.json, lists_on_one_line(finite(result, digits=5)) + "\n")
         if self.png is not None:
@@ -145,7 +147,7 @@ class Sweep:
     phantom_seed: int = 3
     """another seed gives other phantoms"""
     mask_seed: int = 0
-    """of the masks, one per cine"""
+    """seed of the masks; every cine has a mask of its own"""
     json: Path | None = None
     """where to write the numbers"""
     png: Path | None = None
@@ -189,6 +191,6 @@ class Sweep:
         for row in rows:
             print(f"\n{row['method']}, {row['parameter']} (default {row['default']:g})")
             for name, quality in row["quality"].items():
-                for of in sweep.QUALITIES:
-                    pairs = zip(row["values"], quality[of], strict=True)
-                    print(f"  {name}, {of}:  " + "  ".join(f"{value:g}: {dB:.2f}" for value, dB in pairs))
+                for metric in sweep.QUALITIES:
+                    pairs = zip(row["values"], quality[metric], strict=True)
+                    print(f"  {name}, {metric}:  " + "  ".join(f"{value:g}: {dB:.2f}" for value, dB in pairs))

@@ -1,4 +1,4 @@
-"""What the notebooks drew and measured, for figures/, and the tables of the README."""
+"""The folder ``figures/``, with what the notebooks drew and measured, and the tables of the README made from it."""
 
 import json
 from pathlib import Path
@@ -11,10 +11,10 @@ from .notebooks import ROOT, Build, execute_notebook, sources
 def write_figures(
     profile: str | None = None, figures: Path = ROOT / "figures", build: Path = ROOT / "build"
 ) -> None:
-    """Copy what the notebooks drew and measured on phantoms to ``figures/<profile>-phantom``; execute what changed.
+    """Copy what the notebooks drew and measured on phantoms to ``figures/<profile>-phantom``.
 
-    Only of phantoms: pictures of other data may not be ours to publish. On the demo profile the ladders of the
-    README are written anew, too: that of the notebooks, and that of the numbers in ``figures/real-cines``.
+    Notebooks that changed are executed first. Pictures of other data are left out, since we may not be allowed to
+    publish them. On the demo profile, the tables of the README are brought up to date as well.
     """
     run = Build(profile, "phantom", build)
     for source in sources(ROOT / "notebooks"):

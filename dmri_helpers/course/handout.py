@@ -1,4 +1,4 @@
-"""Student forms of the notebooks: the same sources without their solutions, and a zip for a course platform."""
+"""The handout: the notebooks without their solutions, and a zip with all that they need, for a course platform."""
 
 import ast
 import io
@@ -29,18 +29,18 @@ Every notebook ends with exercises: write the function, run the check below it, 
 
 
 def write_handout(out: str | Path = ROOT / "build" / "handout", notebooks: Path = ROOT / "notebooks") -> Path:
-    """Write the student notebooks and, beside the folder, a zip of them with all that they need to run.
+    """Write the student notebooks into a folder and, next to it, a zip of them with all that they need to run.
 
     Parameters
     ----------
     out
-        folder of the notebooks; those in it are replaced
+        folder of the student notebooks; older ones in it are replaced
     notebooks
         folder of the sources ``NN_name.py``
 
     Returns
     -------
-        the zip
+        path of the zip
     """
     out, content = Path(out), io.BytesIO()
     archive, top = out.with_suffix(".zip"), Path("dynamic-mri")
@@ -59,13 +59,7 @@ def write_handout(out: str | Path = ROOT / "build" / "handout", notebooks: Path 
 
 
 def student_form(notebook: NotebookNode) -> NotebookNode:
-    """A copy without what is tagged ``solution``: functions keep signature and docstring, the rest goes.
-
-    Parameters
-    ----------
-    notebook
-        as read from its source
-    """
+    """Copy a notebook without the cells tagged ``solution``; of a solution in code its stub remains, see `stub_of`."""
     student = nbformat.from_dict(notebook)
     student.metadata = {"kernelspec": notebook.metadata.kernelspec}
     student.cells = []
@@ -80,7 +74,10 @@ def student_form(notebook: NotebookNode) -> NotebookNode:
 
 
 def stub_of(solution: str) -> str:
-    """The imports of a solution and its functions without bodies; empty if it is not ``# Solution N.M`` itself."""
+    """Reduce a solution to its imports and to its functions with signature and docstring.
+
+    The stub is empty if the cell does not start with ``# Solution N.M``, since it then belongs to a solution above it.
+    """
     titled = re.match(r"# Solution (\d\.\d)\n", solution)
     if not titled:
         return ""

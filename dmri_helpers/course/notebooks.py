@@ -1,4 +1,8 @@
-"""Execute the notebooks: again only where something that they depend on has changed."""
+"""Execution of the notebooks, each only if something that it depends on has changed since the last time.
+
+People edit the source ``NN_name.py``. The executed notebook lies in ``build/``, its tidied copy ``NN_name.ipynb`` next
+to the source.
+"""
 
 import base64
 import hashlib
@@ -25,17 +29,17 @@ from ..results.files import write
 
 PACKAGE = Path(__file__).resolve().parents[1]
 ROOT = PACKAGE.parent
-"""The clone: notebooks/, site/ and the lock lie beside the package."""
+"""The clone of the repository, where notebooks/, site/ and the lock are."""
 
 
 class ReportError(RuntimeError):
-    """The report could not be built; the message is what its reader needs to know."""
+    """The report could not be built; the message says which cell, or which program, failed and how."""
 
 
 def write_notebooks(
     profile: str = "demo", notebooks: Path = ROOT / "notebooks", build: Path = ROOT / "build"
 ) -> None:
-    """Write ``NN_name.ipynb`` beside every source, executed on the phantom and tidy: for the repository."""
+    """Execute every source on the phantom and write the tidied notebook next to it, to be committed."""
     run = Build(profile, "phantom", build)
     for source in sources(notebooks):
         notebook = tidy(nbformat.read(execute_notebook(source, run), as_version=4))
@@ -43,10 +47,10 @@ def write_notebooks(
 
 
 def tidy(notebook: NotebookNode) -> NotebookNode:
-    """Leave out what differs between equal runs or means nothing to a reader: a copy to commit.
+    """Copy a notebook without what differs between equal runs or means nothing to a reader.
 
-    Cells are named after their source, standard error (progress bars) goes, and so do views of widgets whose
-    kernel is gone where the output has another form. Large pictures keep 256 colours.
+    Cells are named after their source. Standard error (progress bars) is left out, and so are views of widgets, whose
+    kernel is gone, where the output has another form. Large pictures are reduced to 256 colours.
     """
     tidied = nbformat.from_dict(notebook)
     tidied.metadata = nbformat.from_dict(
@@ -70,7 +74,7 @@ def tidy(notebook: NotebookNode) -> NotebookNode:
 
 
 def _smaller(png: str) -> str:
-    """The same picture with 256 colours: half the bytes, and hard to tell from the other."""
+    """Reduce a picture to 256 colours, which halves its bytes and can hardly be seen."""
     image = Image.open(io.BytesIO(base64.b64decode(png)))
     if image.mode == "P":
         return png
@@ -82,10 +86,10 @@ def _smaller(png: str) -> str:
 
 
 class Build:
-    """One combination of profile and data, and where what it makes lies."""
+    """One combination of profile and data, and the folders of what is made from it."""
 
     def __init__(self, profile: str | None, data: str | None, build: Path) -> None:
-        known = [one.name for one in (profiles.TINY, profiles.DEMO, profiles.FULL)]
+        known = [known_profile.name for known_profile in (profiles.TINY, profiles.DEMO, profiles.FULL)]
         self.profile = profile or profiles.current().name
         if self.profile not in known:
             raise ValueError(f"profile {self.profile!r}: expected one of {', '.join(known)}")
@@ -100,12 +104,12 @@ class Build:
         self.executed = build / "notebooks" / self.name
 
     def record(self, source: Path) -> dict[str, Any]:
-        """What is known of the last execution of a notebook: its stamp, time and date."""
+        """Return stamp, time and date of the last execution of a notebook; empty if there was none."""
         path = self.executed / f"{source.stem}.json"
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
     def stamp(self, source: Path) -> str:
-        """A hash of all that the outputs of a notebook depend on."""
+        """Hash all that the outputs of a notebook depend on: source, lock, package, data, Python and profile."""
         unused = {PACKAGE / "course", PACKAGE / "cli", *(PACKAGE / "studies").glob("[!f]*.py")}
         files = [path for path in package_files() if not unused & {path, *path.parents}]
         about = [sys.version, self.profile, self.data]
@@ -117,13 +121,13 @@ class Build:
 
 
 def package_files() -> list[Path]:
-    """All files of the package, weights included."""
+    """List all files of the package, weights included."""
     files = PACKAGE.rglob("*")
     return sorted(path for path in files if path.is_file() and "__pycache__" not in path.parts)
 
 
 def sources(folder: Path) -> list[Path]:
-    """The notebooks' sources, in their order; a `ReportError` where there are none."""
+    """List the sources of the notebooks in their order; raise a `ReportError` if there are none."""
     found = sorted(folder.glob("[0-9][0-9]_*.py"))
     if not found:
         raise ReportError(f"{folder}: no notebooks here; the report is built in a clone of the repository")
@@ -131,15 +135,16 @@ def sources(folder: Path) -> list[Path]:
 
 
 def digest(files: Iterable[Path], *words: str) -> str:
-    digest = hashlib.sha256("\n".join(words).encode())
+    """Hash these words and the names and contents of these files."""
+    state = hashlib.sha256("\n".join(words).encode())
     for path in files:
-        digest.update(f"{path.name}\n".encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+        state.update(f"{path.name}\n".encode())
+        state.update(path.read_bytes())
+    return state.hexdigest()
 
 
 def execute_notebook(source: Path, run: Build) -> Path:
-    """Execute a notebook, unless nothing it depends on has changed since; say where the result lies."""
+    """Execute a notebook if something that it depends on has changed; return the path of the executed one."""
     target, stamp = run.executed / f"{source.stem}.ipynb", run.stamp(source)
     if target.exists() and run.record(source).get("stamp") == stamp:
         print(f"{source.stem}: unchanged", file=sys.stderr)

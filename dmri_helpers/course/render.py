@@ -1,4 +1,4 @@
-"""Sphinx makes a site of the pages, Chromium prints them as one PDF."""
+"""Rendering: Sphinx makes a site of the pages, and Chromium prints them as one PDF."""
 
 import os
 import shutil
@@ -12,17 +12,18 @@ PDF = "dynamic-mri-reconstruction.pdf"
 
 
 def render_pages(pages: Path, target: Path, builder: str) -> None:
+    """Let Sphinx render a folder of pages with one of its builders; its warnings go to stderr."""
     print(f"rendering the site ({builder})", file=sys.stderr)
     doctrees = pages.with_name(f"doctrees-{builder}")
     command = [sys.executable, "-m", "sphinx", "-q", "-b", builder, "-d", doctrees, pages, target]
     done = subprocess.run(
         list(map(str, command)), capture_output=True, text=True, env=os.environ | {"NO_COLOR": "1"}
     )
-    told = done.stderr.replace(f"{pages}{os.sep}", "").strip()
+    messages = done.stderr.replace(f"{pages}{os.sep}", "").strip()
     if done.returncode:
-        raise ReportError(f"Sphinx: {told}")
-    if told and builder == "html":  # the other builder says the same again
-        print(told, file=sys.stderr)
+        raise ReportError(f"Sphinx: {messages}")
+    if messages and builder == "html":  # the other builder repeats the same warnings
+        print(messages, file=sys.stderr)
 
 
 def find_browser() -> str | None:
@@ -57,7 +58,7 @@ def print_pdf(pages: Path, target: Path, browser: str | None) -> Path | None:
             chromium = playwright.chromium.launch(executable_path=browser or None, args=["--no-sandbox"])
             page = chromium.new_page()
             page.goto((target / "index.html").as_uri())
-            page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+            page.evaluate("document.querySelectorAll('details').forEach(fold => fold.open = true)")
             page.evaluate("window.MathJax && MathJax.startup.promise")
             page.emulate_media(media="print", color_scheme="light")
             page.pdf(
@@ -80,11 +81,11 @@ def print_pdf(pages: Path, target: Path, browser: str | None) -> Path | None:
 
 
 def replace_report(out: Path, rendered: Path, pdf: Path | None, stamp: str) -> None:
-    """Put a rendered site where the last one is, complete or not at all."""
+    """Replace the last report by a rendered site and its PDF; the last one stays if anything fails before."""
     fresh, old = out.with_name(f"{out.name}.new"), out.with_name(f"{out.name}.old")
     for path in (fresh, old):
         shutil.rmtree(path, ignore_errors=True)
-    unused = ("mml-*.js", "tex-svg*.js", "tex-mml-*.js", "tex-chtml-*.js", "node-main.js")  # of MathJax
+    unused = ("mml-*.js", "tex-svg*.js", "tex-mml-*.js", "tex-chtml-*.js", "node-main.js")  # parts of MathJax
     shutil.copytree(rendered, fresh, ignore=shutil.ignore_patterns(*unused))
     if pdf:
         shutil.copy(pdf, fresh / PDF)

@@ -1,7 +1,7 @@
-"""Execute the notebooks and render them, with a landing page, as one site that needs no network.
+"""The report: the executed notebooks as chapters of one site, with a landing page, that needs no network.
 
-Only what changed is done again: ``build/notebooks/<profile>-<data>/`` keeps every executed notebook with the
-stamp of all it depends on, ``build/site/<profile>-<data>/`` what Sphinx reads and has read.
+Only what changed is done again. ``build/notebooks/<profile>-<data>/`` keeps every executed notebook with the stamp of
+all that it depends on, and ``build/site/<profile>-<data>/`` keeps the pages that Sphinx reads and what it made of them.
 """
 
 import hashlib
@@ -31,16 +31,16 @@ def build_report(
     site: Path = ROOT / "site",
     build: Path = ROOT / "build",
 ) -> Path:
-    """Execute the notebooks, render the site, print where it is, the times and the results ladder.
+    """Execute the notebooks and render the site; print where it is, how long each took, and the results ladder.
 
     Parameters
     ----------
     out
-        folder of the site; an earlier report there is replaced once the new one is complete
+        folder of the site; an earlier report there is replaced when the new one is complete
     data
-        ``phantom`` or the path of a file of cines; by default what ``DMRI_DATA`` names
+        ``phantom`` or the path of a file of cines; by default what the variable ``DMRI_DATA`` names
     profile
-        ``tiny``, ``demo`` or ``full``; by default what ``DMRI_PROFILE`` names
+        ``tiny``, ``demo`` or ``full``; by default what the variable ``DMRI_PROFILE`` names
     notebooks
         folder of the sources ``NN_name.py``
     site
@@ -55,9 +55,9 @@ def build_report(
     Raises
     ------
     ValueError
-        if there is no such profile or data, or if ``out`` holds something that is no report
+        if there is no such profile or data, or if ``out`` holds something that is not a report
     ReportError
-        if a cell fails or Sphinx does; the earlier report stays
+        if a cell or Sphinx fails; the earlier report stays
     """
     run = Build(profile, data, build)
     out = Path(out)
@@ -121,44 +121,50 @@ def _with_linked_files(pages: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def _chapter(executed: Path) -> bytes:
-    """A notebook as the site shows it: linked figures with alternative texts, numbered equations, parts of the
-    assignment in the margin, solutions folded away."""
+    """Turn an executed notebook into a chapter, with alternative texts of its figures and folded solutions."""
     notebook = nbformat.read(executed, as_version=4)
     for before, cell in zip([None, *notebook.cells], notebook.cells, strict=False):
-        if cell.cell_type != "markdown":
-            if any("image/png" in output.get("data", {}) for output in cell.get("outputs", [])):
-                drawn = f"drawn by {cell.source.strip().splitlines()[-1]}"
-                cell.metadata.setdefault("mystnb", {}).setdefault("image", {})["alt"] = drawn
-            if "solution" in cell.metadata.get("tags", []):
-                prompts = {"code_prompt_show": "Solution", "code_prompt_hide": "Hide the solution"}
-                cell.metadata.setdefault("mystnb", {}).update(prompts)
+        is_solution = "solution" in cell.metadata.get("tags", [])
+        if cell.cell_type == "markdown":
+            caption = re.match(
+                r"\*\*(?:Figure|Table) \d\.\d+\.\*\*\s*(.+?)(?=\n\n|\Z)", cell.source, re.DOTALL
+            )
+            if caption and before is not None and before.cell_type == "code":
+                words = re.sub(r"[*`$\\]", "", " ".join(caption[0].split()))
+                before.metadata.setdefault("mystnb", {}).setdefault("image", {})["alt"] = words
+            cell.source = _chapter_text(cell.source)
+            if is_solution:
+                cell.source = f":::::{{dropdown}} What comes out\n{cell.source}\n:::::"
             continue
-        caption = re.match(r"\*\*(?:Figure|Table) \d\.\d+\.\*\*\s*(.+?)(?=\n\n|\Z)", cell.source, re.DOTALL)
-        if caption and before is not None and before.cell_type == "code":
-            words = re.sub(r"[*`$\\]", "", " ".join(caption[0].split()))
-            before.metadata.setdefault("mystnb", {}).setdefault("image", {})["alt"] = words
-        text = re.sub(
-            r"^\*\*(Figure|Table) (\d)\.(\d+)\.\*\*",
-            lambda found: f"({_anchor(found)})=\n{found[0]}",
-            cell.source,
-            flags=re.MULTILINE,
-        )
-        text = re.sub(
-            r"(?<!\*)\b(Figure|Table) (\d)\.(\d+)", lambda found: f"[{found[0]}](#{_anchor(found)})", text
-        )
-        text = re.sub(
-            r"^\$\$(?:(?!\$\$).)+\$\$$",
-            lambda found: f"{found[0]} (eq-{hashlib.sha256(found[0].encode()).hexdigest()[:8]})",
-            text,
-            flags=re.MULTILINE | re.DOTALL,
-        )
-        text = re.sub(
-            r"^> \*\*Assignment, (part \w)\.\*\*(.*(?:\n>.*)*)", _in_the_margin, text, flags=re.MULTILINE
-        )
-        if "solution" in cell.metadata.get("tags", []):
-            text = f":::::{{dropdown}} What comes out\n{text}\n:::::"
-        cell.source = text
+        if any("image/png" in output.get("data", {}) for output in cell.get("outputs", [])):
+            drawn = f"drawn by {cell.source.strip().splitlines()[-1]}"
+            cell.metadata.setdefault("mystnb", {}).setdefault("image", {})["alt"] = drawn
+        if is_solution:
+            prompts = {"code_prompt_show": "Solution", "code_prompt_hide": "Hide the solution"}
+            cell.metadata.setdefault("mystnb", {}).update(prompts)
     return nbformat.writes(notebook).encode()
+
+
+def _chapter_text(text: str) -> str:
+    """Link figures to their captions, number equations, and move parts of the assignment to the margin."""
+    text = re.sub(
+        r"^\*\*(Figure|Table) (\d)\.(\d+)\.\*\*",
+        lambda found: f"({_anchor(found)})=\n{found[0]}",
+        text,
+        flags=re.MULTILINE,
+    )
+    text = re.sub(
+        r"(?<!\*)\b(Figure|Table) (\d)\.(\d+)", lambda found: f"[{found[0]}](#{_anchor(found)})", text
+    )
+    text = re.sub(
+        r"^\$\$(?:(?!\$\$).)+\$\$$",
+        lambda found: f"{found[0]} (eq-{hashlib.sha256(found[0].encode()).hexdigest()[:8]})",
+        text,
+        flags=re.MULTILINE | re.DOTALL,
+    )
+    return re.sub(
+        r"^> \*\*Assignment, (part \w)\.\*\*(.*(?:\n>.*)*)", _in_the_margin, text, flags=re.MULTILINE
+    )
 
 
 def _anchor(found: re.Match) -> str:
@@ -171,11 +177,12 @@ def _in_the_margin(found: re.Match) -> str:
 
 
 def _heart_page(last: Path) -> str:
-    """The last viewer of the course, playing: for the landing page."""
-    outputs = [o for cell in nbformat.read(last, as_version=4).cells for o in cell.get("outputs", [])]
-    viewers = [
-        o.data["text/html"] for o in outputs if "dmri-slider" in o.get("data", {}).get("text/html", "")
+    """Take the last viewer of the last notebook for the landing page, where it plays unless motion is unwanted."""
+    cells = nbformat.read(last, as_version=4).cells
+    pages = [
+        output.get("data", {}).get("text/html", "") for cell in cells for output in cell.get("outputs", [])
     ]
+    viewers = [page for page in pages if "dmri-slider" in page]
     if not viewers:
         return ""
     play = """<script>addEventListener("load", () => matchMedia("(prefers-reduced-motion: reduce)").matches ||
@@ -184,6 +191,7 @@ document.querySelector(".dmri-slider button").click())</script>"""
 
 
 def _write_all(pages: dict[str, bytes], folder: Path) -> None:
+    """Write the pages into a folder and remove every other file from it."""
     for name, content in pages.items():
         write(folder / name, content)
     for path in folder.rglob("*"):
@@ -192,7 +200,7 @@ def _write_all(pages: dict[str, bytes], folder: Path) -> None:
 
 
 def _title(notebook: Path) -> tuple[str, str]:
-    """Title and question: the first heading of a notebook and the paragraph below it."""
+    """Return title and question of a notebook: its first heading and the paragraph below."""
     cells = nbformat.read(notebook, as_version=4).cells
     text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     found = re.search(r"^# +(.+?)\s*$\s*(.*?)(?=\n\s*\n|\n#|\Z)", text, re.MULTILINE | re.DOTALL)
@@ -201,7 +209,7 @@ def _title(notebook: Path) -> tuple[str, str]:
 
 
 def _cards(executed: list[Path]) -> str:
-    """One card per chapter, from the notebook itself, and the table of contents."""
+    """Write a card for every chapter, with title and question of the notebook, and the table of contents."""
     lines = ["::::{grid} 1 2 2 3", ":gutter: 3", ""]
     for path in executed:
         title, question = _title(path)
@@ -212,6 +220,7 @@ def _cards(executed: list[Path]) -> str:
 
 
 def _ladder(run: Build) -> dict[str, Any]:
+    """Read the results ladder that the last notebook of this run wrote; empty if there is none."""
     path = run.results / "06_ladder.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
@@ -221,7 +230,7 @@ def _by_method(ladder: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _ladder_page(ladder: dict[str, Any], run: Build) -> str:
-    """The results ladder of this very run as a table with bars."""
+    """Write the results ladder of this run as a table with bars."""
     if not ladder:
         return "```{note}\nThis run has not measured a ladder: the last notebook writes it.\n```\n"
     best, least = (f(row["psnr"]["mean"] for row in ladder["rows"] if "psnr" in row) for f in (max, min))
@@ -243,12 +252,12 @@ are compared, not what networks can do. `DMRI_PROFILE=full make report` trains i
 """
     picture = ""
     if (run.results / "06_ladder.png").exists():
-        told = "; ".join(
+        values = "; ".join(
             f"{NAMES.get(row['method'], row['method'])} {row['psnr']['mean']:.1f} dB"
             for row in ladder["rows"]
             if "psnr" in row
         )
-        picture = f"```{{image}} /generated/06_ladder.png\n:alt: the ladder, PSNR by method: {told}\n```\n"
+        picture = f"```{{image}} /generated/06_ladder.png\n:alt: the ladder, PSNR by method: {values}\n```\n"
     return f"""{fast if run.profile != "full" else ""}{picture}<div class="ladder">
 <table><thead><tr>{heads}</tr></thead>
 <tbody>

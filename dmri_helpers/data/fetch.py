@@ -1,8 +1,7 @@
-"""Fetch public cines, file by file: each is checked against its SHA-256, and what is there is not fetched again."""
+"""Public sets of cines to download; each file is checked against its SHA-256 (no notebook needs them)."""
 
 import os
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,19 +12,19 @@ from ..results.files import cache_folder
 from ..results.tables import render
 
 REGISTRY = Path(__file__).parent / "registry"
-RETRIES = 2  # of a file, from a server that has answered before
+RETRIES = 2  # of each file
 TIMEOUT = 5, 20  # seconds until a connection, and without another byte
 
 
 class FetchError(OSError):
-    """A set that is not here as a whole; the message is one line, and another call goes on."""
+    """A file of a set cannot be had; the message is one line, and another call goes on with what is missing."""
 
 
 @dataclass(frozen=True)
 class CineSet:
-    """Cines that anyone may download.
+    """A set of cines that anyone may download.
 
-    Their files are lines ``SHA-256  path`` of ``registry/NAME.txt``, in the order of slices and frames.
+    ``registry/NAME.txt`` lists its files, a line ``SHA-256  path`` for each, in the order of slices and frames.
     """
 
     what: str
@@ -73,13 +72,13 @@ ELSEWHERE = {
 
 
 def registry(name: str) -> dict[str, str]:
-    """The files of a set: SHA-256 by path, in the order of slices and frames."""
+    """Read the list of the files of a set: SHA-256 by path, in the order of slices and frames."""
     lines = (REGISTRY / f"{name}.txt").read_text(encoding="utf-8").splitlines()
     return {path: digest for digest, path in (line.split(maxsplit=1) for line in lines if line[:1] != "#")}
 
 
 def table() -> str:
-    """What can be fetched, and where other sets are."""
+    """List as text what can be fetched, and where other sets are."""
     rows = []
     for name, cines in SETS.items():
         n = len(registry(name))
@@ -90,7 +89,7 @@ def table() -> str:
 
 
 def choose(name: str, view: str = "all", limit: int | None = None) -> dict[str, str]:
-    """The files to fetch: SHA-256 by path.
+    """Choose the files to fetch: SHA-256 by path.
 
     Parameters
     ----------
@@ -129,11 +128,12 @@ def choose(name: str, view: str = "all", limit: int | None = None) -> dict[str, 
 def fetch(name: str, view: str = "all", limit: int | None = None) -> dict[str, Path]:
     """Download a public set of cines into the cache, with a progress bar on stderr.
 
-    A file gets its name once it is whole and its SHA-256 is right; files that are there already stay, so a call
-    after an error, or after Ctrl-C, goes on. One file after the other: servers refuse those that hurry.
+    `pooch` [1]_ gives a file its name once it is whole and its SHA-256 is right, tries again what fails on the
+    way, and leaves alone the files that are there already. So a call after an error, or after Ctrl-C, goes on.
+    One file comes after the other, because servers refuse those that hurry.
 
     The files go to ``DMRI_CACHE/NAME``, by default ``~/.cache/dmri/NAME``. They come from the server of the set
-    or, where the environment variable ``DMRI_MIRROR`` is set, from ``DMRI_MIRROR/NAME``; such a mirror is the
+    or, where the environment variable ``DMRI_MIRROR`` is set, from ``DMRI_MIRROR/NAME``. Such a mirror is the
     cache of someone who has them, behind ``python -m http.server --directory ~/.cache/dmri``.
 
     Parameters
@@ -151,6 +151,10 @@ def fetch(name: str, view: str = "all", limit: int | None = None) -> dict[str, P
         see `choose`
     FetchError
         if a file cannot be had, is another one than expected, or cannot be written
+
+    References
+    ----------
+    .. [1] Uieda et al., "Pooch: A friend to fetch your data files", JOSS 5 (2020), 1943.
     """
     import pooch
     import requests
@@ -158,70 +162,47 @@ def fetch(name: str, view: str = "all", limit: int | None = None) -> dict[str, P
     files = choose(name, view, limit)
     folder = cache_folder() / name
     mirror = os.environ.get("DMRI_MIRROR")
-    base = f"{mirror.rstrip('/')}/{name}" if mirror else SETS[name].url
-    pup = pooch.create(path=folder, base_url=base, registry=files)
-    pooch.get_logger().setLevel("ERROR")  # the progress bar says it
-    done, path = 0, next(iter(files))
+    url = f"{mirror.rstrip('/')}/{name}" if mirror else SETS[name].url
+    pup = pooch.create(path=folder, base_url=url, registry=files, retry_if_failed=RETRIES)
+    pooch.get_logger().setLevel("ERROR")  # the progress bar says what is done
+    http = pooch.HTTPDownloader(timeout=TIMEOUT, chunk_size=1 << 16)
+
+    def download(url: str, file: str, pup: pooch.Pooch) -> None:
+        http(url, file, pup)
+        os.chmod(file, 0o644)  # pooch keeps files private; a class may share one cache
+
+    path = next(iter(files))
     try:
-        missing = [path for path in files if not _is_there(folder / path, files[path])]
-        done = len(files) - len(missing)
-        progress = tqdm(desc=name, total=len(files), initial=done, unit="file", delay=2)
-        with requests.Session() as session, progress:
-            for path in missing:
-                (folder / path).parent.mkdir(parents=True, exist_ok=True)
-                pup.fetch(path, downloader=_downloader(session))
-                pup.retry_if_failed = RETRIES
-                done += 1
-                progress.update()
+        for path in tqdm(files, desc=name, unit="file", delay=2):
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            pup.fetch(path, downloader=download)
         _remove_left_over(folder)
-    except requests.RequestException as error:
-        found = f"{pup.get_url(path)}: found {_reason(error)}; expected the file"
-        advice = (
-            "is DMRI_MIRROR right?"
-            if mirror
-            else "try again later, or behind a firewall set HTTPS_PROXY or DMRI_MIRROR, or unpack "
-            f"{SETS[name].archive}"
-        )
-    except ValueError:  # of pooch
-        found = f"{pup.get_url(path)}: found another file, or a part of it; expected SHA-256 {files[path]}"
-        advice = "does a proxy or a login page answer instead of the server?"
-    except OSError as error:
-        found = f"{folder}: cannot be written ({error.strerror or error})"
-        advice = "DMRI_CACHE names another folder"
-    else:
-        chosen = {path.partition("/")[0] for path in files}
-        return {view: folder / part for view, part in SETS[name].views.items() if part in chosen}
-    raise FetchError(f"{found}; {advice} ({done} of {len(files)} files are here; the same command goes on)")
+    except (OSError, ValueError) as error:
+        if isinstance(error, requests.RequestException):
+            found, advice = (
+                _reason(error),
+                f"try again later, set HTTPS_PROXY, or unpack {SETS[name].archive}",
+            )
+        elif isinstance(error, ValueError):  # how pooch says that the SHA-256 is another one
+            found, advice = (
+                "another file, or a part of it",
+                "does a proxy or a login page answer for the server?",
+            )
+        else:
+            found, advice = (
+                f"no way to write it ({error.strerror or error})",
+                "DMRI_CACHE names another folder",
+            )
+        advice = "is DMRI_MIRROR right?" if mirror and not found.startswith("no way") else advice
+        expected = f"the file with SHA-256 {files[path]} in {folder}"
+        raise FetchError(f"{pup.get_url(path)}: found {found}; expected {expected}; {advice}") from None
+    chosen = {path.partition("/")[0] for path in files}
+    return {view: folder / part for view, part in SETS[name].views.items() if part in chosen}
 
 
-def _is_there(path: Path, digest: str) -> bool:
-    """Whether the file is there as it should be; a damaged one is removed."""
-    import pooch
-
-    if not path.exists():
-        return False
-    if pooch.file_hash(path) == digest:
-        return True
-    path.unlink(missing_ok=True)
-    return False
-
-
-def _downloader(session) -> Callable:
-    """Download to a file over a connection that stays open; others may read the file, too."""
-
-    def download(url, output_file, pooch):
-        with session.get(url, stream=True, timeout=TIMEOUT) as response, open(output_file, "wb") as file:
-            response.raise_for_status()
-            for chunk in response.iter_content(1 << 16):
-                file.write(chunk)
-        os.chmod(output_file, 0o644)
-
-    return download
-
-
-def _reason(error) -> str:
-    """What the server said, or what happened on the way to it, in a few words."""
-    if error.response is not None:
+def _reason(error: BaseException) -> str:
+    """Say in a few words what the server answered, or what happened on the way to it."""
+    if getattr(error, "response", None) is not None:
         return f"{error.response.status_code} {error.response.reason}"
     while error.__context__ is not None:
         error = error.__context__
@@ -229,7 +210,7 @@ def _reason(error) -> str:
 
 
 def _remove_left_over(folder: Path) -> None:
-    """Remove what runs that were killed left behind: temporary files that nobody has written to for long."""
+    """Remove the temporary files of killed runs, which nobody has written to for long; an import would read them."""
     for path in folder.rglob("tmp*"):
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > 3 * sum(TIMEOUT):

@@ -1,4 +1,4 @@
-"""Checks of 01_sampling."""
+"""Checks of the exercises of notebook 01_sampling; each docstring says what the reader's function has to do."""
 
 from collections.abc import Callable
 

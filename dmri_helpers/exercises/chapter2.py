@@ -1,4 +1,4 @@
-"""Checks of 02_aliasing."""
+"""Checks of the exercises of notebook 02_aliasing; each docstring says what the reader's function has to do."""
 
 from collections.abc import Callable
 
@@ -50,41 +50,6 @@ def check_2_1(frames_away: Callable) -> str:
 @check
 def check_2_2(gap: Callable) -> str:
     """``gap(forward, adjoint, image_shape, kspace_shape, seed)``: of <A m, y> and <m, A^H y>, relative."""
-
-    def measured(name, forward, adjoint, image_shape, kspace_shape, seed=0):
-        handed = {}
-
-        def spy(role, shape, operator):
-            def spied(vector):
-                found = tuple(vector.shape)
-                demand(found == shape, f"{role} is handed the shape {found}, expected {shape}")
-                demand(
-                    vector.is_complex() and vector.imag.any() and vector.real.any(),
-                    f"{role} is handed real numbers. Whatever goes wrong in an imaginary part, they do not see it: "
-                    "draw complex ones",
-                )
-                handed[role] = vector.clone()
-                return operator(vector)
-
-            return spied
-
-        value = gap(
-            spy("forward", image_shape, forward),
-            spy("adjoint", kspace_shape, adjoint),
-            image_shape,
-            kspace_shape,
-            seed,
-        )
-        for role in ("forward", "adjoint"):
-            demand(role in handed, f"{role} is never called; the definition needs both")
-        demand(not isinstance(value, bool), f"expected the gap itself, a number, found {value}")
-        demand(value is not None, "the function returns nothing; is there a return at its end?")
-        value = torch.as_tensor(value)
-        demand(value.numel() == 1, f"expected one number, found the shape {tuple(value.shape)}")
-        demand(not value.is_complex(), f"expected a size, found the complex number {value.item():.2f}")
-        demand(value >= 0, f"expected a size, found the negative number {value.item():.2f}")
-        return value.item(), handed["forward"], handed["adjoint"]
-
     draw = torch.Generator().manual_seed(0)
     mask = torch.rand(1, 3, 5, 1, generator=draw) < 0.5
     A = operators.ForwardModel(mask)
@@ -101,7 +66,7 @@ def check_2_2(gap: Callable) -> str:
         "a coil m -> c m and its adjoint": (lambda m: coil * m, lambda y: coil.conj() * y, (6, 4), (6, 4)),
     }
     for name, example in right.items():
-        value, x, y = measured(name, *example)
+        value, x, y = _gap_and_vectors(gap, *example)
         demand(
             value < 1e-4,
             f"{name} belong together, and you find a gap of {value:.2g}. Is the first vector of each inner product "
@@ -117,7 +82,7 @@ def check_2_2(gap: Callable) -> str:
             "y is A m. The definition says *for all* y: draw one of its own",
         )
     example = right["U F and its adjoint"]
-    first, again, other = (measured("", *example, seed)[1] for seed in (3, 3, 4))
+    first, again, other = (_gap_and_vectors(gap, *example, seed)[1] for seed in (3, 3, 4))
     demand(torch.equal(first, again), "the same seed draws other vectors")
     demand(not torch.equal(first, other), "another seed draws the same vectors")
     wrong = {
@@ -132,13 +97,56 @@ def check_2_2(gap: Callable) -> str:
         "an adjoint with the mask inverted": (A, lambda y: fourier.ifft2c(y * ~mask), None),
     }
     for name, (forward, adjoint, expected) in wrong.items():
-        value = measured(name, forward, adjoint, shape, shape)[0]
+        value = _gap_and_vectors(gap, forward, adjoint, shape, shape)[0]
         demand(value > 1e-2, f"{name}: you find a gap of {value:.2g}, as if nothing were wrong")
         demand(
             expected is None or abs(value - expected) < 1e-3,
             f"{name}: expected a gap of {expected}, found {value:.4g}. Relative means: divided by the size of <A m, y>",
         )
     return "no gap for three right pairs, the right one for five wrong ones, with complex vectors drawn by the seed"
+
+
+def _gap_and_vectors(
+    gap: Callable,
+    forward: Callable,
+    adjoint: Callable,
+    image_shape: tuple,
+    kspace_shape: tuple,
+    seed: int = 0,
+) -> tuple[float, torch.Tensor, torch.Tensor]:
+    """Call the reader's ``gap``; return its number and the vectors that it handed to the two operators."""
+    handed = {}
+
+    def spy(role: str, shape: tuple, operator: Callable) -> Callable:
+        def spied(vector: torch.Tensor) -> torch.Tensor:
+            found = tuple(vector.shape)
+            demand(found == shape, f"{role} is handed the shape {found}, expected {shape}")
+            demand(
+                vector.is_complex() and vector.imag.any() and vector.real.any(),
+                f"{role} is handed real numbers. Whatever goes wrong in an imaginary part, they do not see it: "
+                "draw complex ones",
+            )
+            handed[role] = vector.clone()
+            return operator(vector)
+
+        return spied
+
+    value = gap(
+        spy("forward", image_shape, forward),
+        spy("adjoint", kspace_shape, adjoint),
+        image_shape,
+        kspace_shape,
+        seed,
+    )
+    for role in ("forward", "adjoint"):
+        demand(role in handed, f"{role} is never called; the definition needs both")
+    demand(not isinstance(value, bool), f"expected the gap itself, a number, found {value}")
+    demand(value is not None, "the function returns nothing; is there a return at its end?")
+    value = torch.as_tensor(value)
+    demand(value.numel() == 1, f"expected one number, found the shape {tuple(value.shape)}")
+    demand(not value.is_complex(), f"expected a size, found the complex number {value.item():.2f}")
+    demand(value >= 0, f"expected a size, found the negative number {value.item():.2f}")
+    return value.item(), handed["forward"], handed["adjoint"]
 
 
 @check

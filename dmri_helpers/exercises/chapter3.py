@@ -1,4 +1,4 @@
-"""Checks of 03_network."""
+"""Checks of the exercises of notebook 03_network; each docstring says what the reader's function has to do."""
 
 from collections.abc import Callable
 

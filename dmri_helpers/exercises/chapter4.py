@@ -1,4 +1,4 @@
-"""Checks of 04_training."""
+"""Checks of the exercises of notebook 04_training; each docstring says what the reader's function has to do."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Checks of 05_ablations."""
+"""Checks of the exercises of notebook 05_ablations; each docstring says what the reader's function has to do."""
 
 import dataclasses
 import math

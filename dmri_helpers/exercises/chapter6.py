@@ -1,4 +1,4 @@
-"""Checks of 06_unrolled_dc."""
+"""Checks of the exercises of notebook 06_unrolled_dc; each docstring says what the reader's function has to do."""
 
 import functools
 from collections.abc import Callable
@@ -38,36 +38,36 @@ def check_6_1(soft_consistency: Callable) -> str:
 
 def _demand_consistency(found, image, kspace, mask, weight, asked: str) -> None:
     """Raise `NotYet` unless the image solves the normal equations; a known mistake is named."""
-    of_image, share = fourier.fft2c(image), 1 - 1 / (1 + weight)
-    mixed = of_image + share * (kspace - of_image)
+    image_kspace, share = fourier.fft2c(image), 1 - 1 / (1 + weight)
+    mixed = image_kspace + share * (kspace - image_kspace)
     corner = torch.fft.fft2(image, norm="ortho")
-    right = torch.where(mask, mixed, of_image)
-    of_found = fourier.fft2c(found)
+    right = torch.where(mask, mixed, image_kspace)
+    found_kspace = fourier.fft2c(found)
     mistakes = {
         "lines that were not measured have shrunk, too. There y is zero because nobody looked": mixed,
         "the mask is the wrong way round: True is where a line was sampled": torch.where(
-            mask, of_image, mixed
+            mask, image_kspace, mixed
         ),
         "image and data have changed places: a large weight trusts the data": torch.where(
-            mask, kspace + share * (of_image - kspace), of_image
+            mask, kspace + share * (image_kspace - kspace), image_kspace
         ),
-        "that is hard consistency: the weight does nothing": torch.where(mask, kspace, of_image),
+        "that is hard consistency: the weight does nothing": torch.where(mask, kspace, image_kspace),
         "that is one step of gradient descent; the normal equations can be solved": torch.where(
-            mask, of_image + weight * (kspace - of_image), of_image
+            mask, image_kspace + weight * (kspace - image_kspace), image_kspace
         ),
         "the sampled lines grow: who divides by 1 + weight?": torch.where(
-            mask, of_image + weight * kspace, of_image
+            mask, image_kspace + weight * kspace, image_kspace
         ),
         "that is k-space; go back to the image": fourier.fft2c(right),
         "the zero frequency of k-space and mask is in the middle: use the centred transforms": fourier.fft2c(
             torch.fft.ifft2(torch.where(mask, corner + share * (kspace - corner), corner), norm="ortho")
         ),
     }
-    hints = [hint for hint, wrong in mistakes.items() if torch.allclose(of_found, wrong, atol=1e-4)]
-    off = (of_found - right).abs()
+    hints = [hint for hint, wrong in mistakes.items() if torch.allclose(found_kspace, wrong, atol=1e-4)]
+    off = (found_kspace - right).abs()
     measured, others = ((off * lines).max().item() for lines in (mask, ~mask))
     demand(
-        torch.allclose(of_found, right, atol=1e-4),
+        torch.allclose(found_kspace, right, atol=1e-4),
         f"{asked} measured lines are off by up to {measured:.2g}, the others by {others:.2g}, expected 0: "
         f"{hints[0] if hints else 'does it solve the normal equations, line by line?'}",
     )

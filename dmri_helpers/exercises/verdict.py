@@ -1,4 +1,4 @@
-"""How a check tells right from wrong."""
+"""The three verdicts of a check: nothing here so far, not yet (with a hint), right."""
 
 import functools
 import math
@@ -9,17 +9,17 @@ import torch
 
 
 class NotYet(AssertionError):
-    """An answer that is not right yet; the message says what was found and where to look."""
+    """The answer is not right yet; the message says what was found and where to look."""
 
     def _render_traceback_(self) -> list[str]:
-        """What Jupyter shows: the message, without the lines of the check that found it."""
+        """Tell Jupyter to show the message without the lines of the check."""
         return [f"Not yet: {self}"]
 
 
 def check(test: Callable[..., str]) -> Callable[..., None]:
-    """Make a check of a function that raises `NotYet` or returns what was found to be right.
+    """Make a check of a function that raises `NotYet` or returns a sentence that says what is right.
 
-    Whatever an answer raises becomes a `NotYet` of one line: the reader's next step, not a traceback.
+    Whatever the answer raises becomes a `NotYet` of one line, so that the reader sees a next step and no traceback.
     """
 
     @functools.wraps(test)
@@ -46,7 +46,7 @@ def demand(fulfilled: bool | torch.Tensor, message: str) -> None:
 
 
 def demand_tensor(answer: object, shape: tuple[int, ...], dtype: torch.dtype, name: str) -> None:
-    """Raise `NotYet` unless the answer is a tensor of this shape and kind; the message names both of both."""
+    """Raise `NotYet` unless the answer is a tensor of this shape and type."""
     demand(answer is not None, f"{name} returns nothing; is there a return at its end?")
     demand(isinstance(answer, torch.Tensor), f"{name} returns a {type(answer).__name__}, expected a tensor")
     found = tuple(answer.shape)
@@ -55,13 +55,13 @@ def demand_tensor(answer: object, shape: tuple[int, ...], dtype: torch.dtype, na
 
 
 def demand_number(found: object, expected: float, asked: str, mistakes: dict[str, float]) -> None:
-    """Raise `NotYet` unless the number is the expected one; the message names the mistake that leads to it."""
+    """Raise `NotYet` unless the number is the expected one, and name the known mistake that leads to it."""
     single = isinstance(found, torch.Tensor) and found.numel() == 1 and not found.is_complex()
     demand(single or isinstance(found, Real), f"{asked} is {found!r:.60}, expected a number, {expected:.4g}")
     found = float(found)
 
-    def is_(value: float) -> bool:
+    def is_close(value: float) -> bool:
         return math.isclose(found, value, rel_tol=1e-4, abs_tol=1e-5)
 
-    hints = [hint for hint, value in mistakes.items() if is_(value)] or ["read the formula once more"]
-    demand(is_(expected), f"{asked} is {found:.4g}, expected {expected:.4g}: {hints[0]}")
+    hints = [hint for hint, value in mistakes.items() if is_close(value)] or ["read the formula once more"]
+    demand(is_close(expected), f"{asked} is {found:.4g}, expected {expected:.4g}: {hints[0]}")

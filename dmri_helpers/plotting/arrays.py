@@ -1,4 +1,7 @@
-"""Tensors or arrays as the figures want them, with errors that name what was found."""
+"""Turn what a notebook has (tensors, arrays, complex, with a batch axis) into what figures and sliders draw.
+
+A cine is ``(t, y, x)`` or ``(1, t, y, x)``. What does not fit raises a ValueError that names what was found.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +10,7 @@ import numpy as np
 
 
 def magnitude(values: Any) -> np.ndarray:
-    """Float32 numpy array of a tensor (any device) or array: magnitude if complex, else the values."""
+    """Convert a tensor on any device, or an array, to a float32 array: magnitudes if it is complex, else its values."""
     if hasattr(values, "detach"):
         values = values.detach().cpu().resolve_conj().resolve_neg().numpy()
     values = np.asarray(values)
@@ -15,13 +18,7 @@ def magnitude(values: Any) -> np.ndarray:
 
 
 def one_cine(values: Any, name: str = "cine") -> np.ndarray:
-    """Magnitude of one cine as ``(t, y, x)``, from ``(t, y, x)`` or ``(1, t, y, x)``.
-
-    Raises
-    ------
-    ValueError
-        if it is not one cine; the message names the shape
-    """
+    """Return the magnitude of one cine as ``(t, y, x)``."""
     cine = magnitude(values)
     if cine.ndim == 4 and cine.shape[0] == 1:
         cine = cine[0]
@@ -31,13 +28,7 @@ def one_cine(values: Any, name: str = "cine") -> np.ndarray:
 
 
 def same_cines(cines: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Several cines as ``(t, y, x)`` magnitudes of one shape.
-
-    Raises
-    ------
-    ValueError
-        if there is none, or the shapes differ; the message names both
-    """
+    """Return the magnitudes of several cines, which have to be of one shape, each as ``(t, y, x)``."""
     arrays = {title: one_cine(cine, title) for title, cine in cines.items()}
     if not arrays:
         raise ValueError("expected at least one cine, found none")
@@ -51,13 +42,7 @@ def same_cines(cines: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 
 def check_index(name: str, index: int, size: int) -> int:
-    """Index from 0, negative ones count from the end.
-
-    Raises
-    ------
-    ValueError
-        if it is out of range
-    """
+    """Return an index that counts from 0; a negative one counts from the end, as in Python."""
     if not -size <= index < size:
         raise ValueError(f"{name} {index} is out of range, there are {size}")
     return index % size

@@ -1,18 +1,6 @@
-"""Figures of the course, in one style.
+"""Charts of numbers: lines over a variable, losses of a training, ladders of methods, paired scores (all notebooks).
 
-Every function takes torch tensors or numpy arrays (complex values are shown by their magnitude, real ones
-as they are) and returns a matplotlib ``Figure`` that pyplot has already forgotten. A notebook therefore
-shows a figure exactly once: as the last expression of a cell, or with ``display(figure)`` anywhere else.
-:func:`save` writes it.
-
-Images are gray and drawn without interpolation, errors use a perceptually uniform map, curves the
-colour-blind-safe palette of Okabe and Ito [1]_ with line styles and markers that survive a gray print.
-``y`` is the phase-encode direction (vertical), ``x`` the readout (horizontal), both in pixels; time is
-the frame index.
-
-References
-----------
-.. [1] M. Okabe, K. Ito, Color universal design, 2008, https://jfly.uni-koeln.de/color/
+A ValueError is raised where a series has not one value for each ``x``, or where there is nothing to draw.
 """
 
 from __future__ import annotations
@@ -32,7 +20,7 @@ from .style import BLUE, COLORS, LINES, MARKERS, ORANGE, house_style, math_title
 
 
 def _column(log: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Epochs and values of one column of a log, without the epochs where it was not measured."""
+    """Return epochs and values of one column of a log, without the epochs in which it was not measured."""
     if isinstance(log, Mapping):
         values = list(log.get(name, []))
         epochs = list(log.get("epoch", range(1, len(values) + 1)))[: len(values)]
@@ -46,13 +34,14 @@ def _column(log: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 @house_style
 def loss_curves(log: Any) -> Figure:
-    """Losses (logarithmic), validation PSNR and learning rate over the epochs, of one run or of several.
+    """Draw losses (logarithmic), validation PSNR and learning rate over the epochs, of one run or of several.
 
     Parameters
     ----------
     log
-        one run: a list of rows ``{"epoch", "train_loss", "val_loss", "val_psnr", "learning_rate"}`` or the
-        same as columns; or several: name -> run. What a run did not record (missing, None) is left out.
+        one run, as a list of rows ``{"epoch", "train_loss", "val_loss", "val_psnr", "learning_rate"}`` or as a
+        dictionary of columns with these names; or several runs, as name -> run. What a run did not record (missing or
+        None) is left out.
     """
     several = (
         isinstance(log, Mapping)
@@ -115,19 +104,14 @@ def loss_curves(log: Any) -> Figure:
 def ladder(
     rows: Sequence[Mapping[str, Any]], metrics: Sequence[str] = ("psnr", "psnr_dynamic", "ssim")
 ) -> Figure:
-    """Methods from top to bottom, one panel per metric: mean and standard deviation over the cines.
+    """Draw methods from top to bottom, one panel per metric: mean and standard deviation over the cines.
 
     Parameters
     ----------
     rows
-        ``{"method": name, "psnr": {"mean": 34.5, "std": 2.3}, …}``, in the order to be shown
+        ``{"method": name, "psnr": {"mean": 34.5, "std": 2.3}, …}``, in the order in which they are shown
     metrics
         the metrics shown; one that no row has is left out
-
-    Raises
-    ------
-    ValueError
-        if there are no rows, or none has any of the metrics
     """
     shown = [name for name in metrics if any(name in row for row in rows)]
     if not shown:
@@ -175,21 +159,16 @@ def ladder(
 def quality_against(
     x: Sequence[float], quantities: Mapping[str, Sequence[Any]], xlabel: str = "cascades"
 ) -> Figure:
-    """One small panel per quantity (quality, time, memory) against one variable.
+    """Draw one small panel per quantity (quality, time, memory) against one variable.
 
     Parameters
     ----------
     x
         values of the variable
     quantities
-        axis label or metric name -> one value per ``x``: a number, or ``{"mean", "std"}`` (error bar)
+        axis label or metric name -> one value per ``x``, each a number, or ``{"mean", "std"}`` to draw an error bar
     xlabel
-        the variable
-
-    Raises
-    ------
-    ValueError
-        if a quantity has not one value per ``x``
+        name of the variable
     """
     figure, axes = plt.subplots(1, len(quantities), squeeze=False, figsize=(0.8 + 2.9 * len(quantities), 3.3))
     for number, (ax, (name, values)) in enumerate(zip(axes[0], quantities.items(), strict=True)):
@@ -216,23 +195,18 @@ def quality_against(
 
 @house_style
 def curves(x: Sequence[float], panels: Mapping[str, Any], xlabel: str, share_y: bool = False) -> Figure:
-    """Lines over one variable, one panel per quantity.
+    """Draw lines over one variable, one panel per quantity.
 
     Parameters
     ----------
     x
         values of the variable, ascending
     panels
-        axis label -> one value per ``x``, or name -> one value per ``x`` to draw several lines in the panel
+        axis label -> one value per ``x``, or axis label -> name -> one value per ``x`` for several lines in one panel
     xlabel
-        the variable
+        name of the variable
     share_y
         True gives all panels the same vertical axis
-
-    Raises
-    ------
-    ValueError
-        if there is no panel, or a line has not one value per ``x``
     """
     if not panels:
         raise ValueError("expected at least one panel, found none")
@@ -260,7 +234,7 @@ def paired_scores(
     label: str = "PSNR (dB)",
     names: tuple[str, str] = ("before", "after"),
 ) -> Figure:
-    """Score of every test slice before and after, and their distributions.
+    """Draw the score of every test slice before and after something, and both distributions.
 
     Parameters
     ----------
@@ -269,12 +243,7 @@ def paired_scores(
     label
         the score and its unit
     names
-        what before and after are
-
-    Raises
-    ------
-    ValueError
-        if the two have different lengths or none
+        what stands for "before" and "after" in the legend
     """
     pair = [magnitude(before).ravel(), magnitude(after).ravel()]
     if pair[0].size != pair[1].size or pair[0].size == 0:

@@ -1,4 +1,8 @@
-"""Figures of images: masks, cines side by side, x-t profiles, k-space, galleries."""
+"""Figures of images: masks, cines side by side, profiles over time, k-space and galleries (all notebooks).
+
+A cine is ``(t, y, x)`` or ``(1, t, y, x)``; cines shown together have one shape. ``window`` holds the magnitudes that
+are shown as black and as white.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,24 +19,19 @@ from .style import BLUE, ERROR_MAP, ORANGE, PANEL, house_style, image_axes, wrap
 
 @house_style
 def masks(mask: Any, frame: int = 0, batch: int = 0, density: Any = None) -> Figure:
-    """Mask of one frame, mask in ky-t, and how often every line was sampled.
+    """Draw the mask of one frame, the mask in ky-t, and how often every line was sampled.
 
     Parameters
     ----------
     mask
         shape ``(b, t, y, 1)`` or ``(t, y, 1)``, True where sampled
     frame
-        the frame shown at the left, from 0
+        the frame shown at the left
     batch
-        the sample shown
+        the sample of the batch that is shown
     density
-        shape ``(y,)``, the density the lines were drawn from, in any scale; shown scaled to the lines that
-        are not sampled in every frame
-
-    Raises
-    ------
-    ValueError
-        if the shapes do not match or an index is out of range
+        shape ``(y,)``, the density from which the lines were drawn, in any unit; it is scaled to fit the lines that are
+        not sampled in every frame
     """
     values = magnitude(mask)
     if values.ndim == 3:
@@ -93,29 +92,22 @@ def cine_comparison(
     scores: Mapping[str, Mapping[str, float] | str] | None = None,
     error_scale: float = 5,
 ) -> Figure:
-    """One frame of several cines side by side, with error maps below when a reference is named.
+    """Draw one frame of several cines side by side, with maps of their errors below if a reference is named.
 
     Parameters
     ----------
     cines
-        title -> cine ``(t, y, x)``, all of one shape
+        title -> cine
     frame
-        the frame shown, from 0
+        the frame shown
     mask
-        shape ``(t, y, 1)`` or ``(1, t, y, 1)``; its frame is shown as the last panel
-    window
-        magnitudes shown as black and white
+        shape ``(t, y, 1)`` or ``(1, t, y, 1)``; the mask of the frame is shown as the last panel
     reference
-        title of the cine the errors ``|x - reference|`` are taken against; None shows no errors
+        title of the cine with which the others are compared: their errors are ``|x - reference|``; None shows no errors
     scores
         title -> ``{"psnr": 29.1, "ssim": 0.84}`` (or a text), written under the title
     error_scale
         errors are shown this many times brighter than the images
-
-    Raises
-    ------
-    ValueError
-        if shapes differ, the frame is out of range or the reference is not among the cines
     """
     arrays = same_cines(cines)
     frames, lines, columns = next(iter(arrays.values())).shape
@@ -184,21 +176,14 @@ def cine_comparison(
 
 @house_style
 def xt_profiles(cines: Mapping[str, Any], column: int, window: tuple[float, float] = (0, 1)) -> Figure:
-    """Profiles of one column over time (y-t), and where the column lies in the first cine.
+    """Draw the profile of one column over time (y-t) for every cine, and mark the column in the first cine.
 
     Parameters
     ----------
     cines
-        title -> cine ``(t, y, x)``, all of one shape
+        title -> cine
     column
-        readout position ``x`` of the profile, in pixels from 0
-    window
-        magnitudes shown as black and white
-
-    Raises
-    ------
-    ValueError
-        if shapes differ or the column is out of range
+        readout position ``x`` of the profile
     """
     arrays = same_cines(cines)
     first = next(iter(arrays))
@@ -228,16 +213,16 @@ def xt_profiles(cines: Mapping[str, Any], column: int, window: tuple[float, floa
 
 @house_style
 def kspace(kspaces: Any, frame: int = 0, decades: float = 5) -> Figure:
-    """Magnitude of k-space on a logarithmic scale, relative to the largest value shown.
+    """Draw the magnitude of k-space on a logarithmic scale, relative to the largest value shown.
 
     Parameters
     ----------
     kspaces
         k-space ``(t, y, x)``, or title -> k-space to show several side by side
     frame
-        the frame shown, from 0
+        the frame shown
     decades
-        powers of ten below the maximum that are shown; what is smaller, or zero, is black
+        how many powers of ten below the maximum are shown; smaller values, and zero, are black
     """
     named = same_cines(kspaces if isinstance(kspaces, Mapping) else {"k-space": kspaces})
     frames, lines, columns = next(iter(named.values())).shape
@@ -253,21 +238,16 @@ def kspace(kspaces: Any, frame: int = 0, decades: float = 5) -> Figure:
 
 @house_style
 def gallery(images: Sequence[Any], titles: Sequence[str], across: int = 4) -> Figure:
-    """Many images in rows, from black at 0 to white at 0.9, where little but fat is brighter.
+    """Draw many images in rows, from black at 0 to white at 0.9, since hardly anything but fat is brighter.
 
     Parameters
     ----------
     images
         each ``(y, x)``, magnitude in [0, 1]
     titles
-        one per image
+        one title per image
     across
-        images in a row
-
-    Raises
-    ------
-    ValueError
-        if there is not one title per image
+        how many images stand in a row
     """
     if len(images) != len(titles) or not len(images):
         raise ValueError(f"expected as many titles as images, found {len(titles)} for {len(images)}")

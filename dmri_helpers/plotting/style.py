@@ -1,4 +1,4 @@
-"""Colours, sizes and titles that all figures share, and how a figure is saved."""
+"""The style that all figures of the course share: colours, line styles, sizes and titles; and how a figure is saved."""
 
 import functools
 import textwrap
@@ -47,7 +47,7 @@ PANEL = 2.6
 
 
 def house_style(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Draw in the house style and take the figure away from pyplot."""
+    """Make a drawing function draw in the style of the course, and take its figure away from pyplot."""
 
     @functools.wraps(draw)
     def styled(*args: Any, **kwargs: Any) -> Figure:
@@ -55,10 +55,10 @@ def house_style(draw: Callable[..., Figure]) -> Callable[..., Figure]:
             open_before = set(plt.get_fignums())
             try:
                 figure = draw(*args, **kwargs)
-                figure.draw_without_rendering()  # ticks and layout are made at the first draw: in this style,
-                figure.set_layout_engine(
-                    "none"
-                )  # and once, so that the same figure is saved as the same bytes
+                # Ticks and layout are made at the first draw. It has to happen while this style is set, and only
+                # once, so that the same figure is always saved as the same bytes.
+                figure.draw_without_rendering()
+                figure.set_layout_engine("none")
             finally:
                 for number in set(plt.get_fignums()) - open_before:
                     plt.close(number)
@@ -72,7 +72,7 @@ def wrap_title(title: str, width: int = 22) -> str:
 
 
 def math_title(label: str) -> str:
-    """A title from an axis label: without the unit, with a capital where that is no symbol (``k-t``)."""
+    """Make a title from an axis label: without the unit, and with a capital unless a symbol comes first (``k-t``)."""
     title = label.split(" (")[0]
     return title if title[1:2] == "-" else title[:1].upper() + title[1:]
 

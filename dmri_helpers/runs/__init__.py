@@ -1,7 +1,7 @@
-"""A run on disk: start, save, resume, find again, several processes."""
+"""Training runs on disk (notebooks 04 to 06): start, save, resume and find one again, in one process or several."""
 
 from .folder import Run as Run
 from .folder import read_log as read_log
 from .processes import processes as processes
-from .trained import describe_data as describe_data
-from .trained import trained as trained
+from .reuse import describe_data as describe_data
+from .reuse import trained as trained

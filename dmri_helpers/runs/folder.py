@@ -1,4 +1,4 @@
-"""A run on disk: start it, save it, resume it, read its log."""
+"""The folder of one training run: `training.fit` starts, saves and resumes it there; notebook 04 reads its log."""
 
 import csv
 import io
@@ -17,27 +17,27 @@ from .processes import Team
 
 
 def read_log(path: Path) -> list[dict]:
-    """Read ``log.csv`` back: the rows that `fit` returned."""
+    """Read ``log.csv`` as the rows that `fit` returned."""
     with Path(path).open(newline="", encoding="utf-8") as file:
         rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
     return [row | {"epoch": int(row["epoch"])} for row in rows]
 
 
 class Run:
-    """The folder of one training run.
+    """The folder of one training run, handed to `training.fit`.
 
     It holds ``config.json`` (network, training with its seed, data, machine, versions, date, commit), ``log.csv``,
     ``output.txt``, ``best.safetensors`` and ``last.safetensors`` (with the configuration inside), and
-    ``checkpoint.pt``, from which a run that was interrupted goes on.
+    ``checkpoint.pt``, from which an interrupted run continues.
 
     Parameters
     ----------
     path
-        the folder, made where missing
+        the folder; it is made if it does not exist
     description
-        of network and data, written beside the training configuration
+        network and data, which are written to ``config.json`` together with the training configuration
     resume
-        go on from the checkpoint where there is one
+        True continues from the checkpoint if there is one
 
     Raises
     ------
@@ -52,7 +52,7 @@ class Run:
         self.description = description or {}
 
     def begin(self, state: State, config: TrainConfig, team: Team) -> None:
-        """Restore the state of an interrupted run, then write what is run, as the main process of a team."""
+        """Restore the state of an interrupted run; then the main process of the team writes the configuration."""
         self.config = {**self.description, "training": asdict(config)}
         checkpoint = self.path / "checkpoint.pt"
         if self.resume and checkpoint.exists():
@@ -67,7 +67,7 @@ class Run:
         write_text(self.path / "config.json", text + "\n")
 
     def save(self, state: State) -> None:
-        """Write everything of the run, each file whole or not at all; the checkpoint last, since it is what counts."""
+        """Write all files, each whole or not at all; the checkpoint, from which a run continues, comes last."""
         config = json.dumps(jsonable(self.config))
         for name, weights in (("best", state.best), ("last", copy_of_weights(state.kept))):
             write(self.path / f"{name}.safetensors", save(weights, {"config": config}))
@@ -88,13 +88,12 @@ class Run:
             torch.save(state.state_dict() | {"config": config}, file)
 
     def _checkpoint(self, path: Path) -> dict:
-        """The state in a checkpoint, if it is one of this very configuration."""
+        """Read the state in a checkpoint, which has to be of the same configuration as this run."""
         try:
             saved = torch.load(path, map_location="cpu", weights_only=True)
             before, now = json.loads(saved["config"]), jsonable(self.config)
-            before["training"] = (
-                jsonable(asdict(TrainConfig())) | before["training"]
-            )  # options of a later date
+            defaults = jsonable(asdict(TrainConfig()))
+            before["training"] = defaults | before["training"]  # an older checkpoint lacks newer options
         except Exception as error:
             raise ValueError(f"{path}: found no readable checkpoint ({type(error).__name__})") from None
         if before != now:

@@ -1,4 +1,4 @@
-"""Who trains: one process, or several that ``torchrun`` started."""
+"""The processes that train together: one, or several that ``torchrun`` started, each with its own accelerator."""
 
 import os
 from typing import TYPE_CHECKING, Union
@@ -14,21 +14,21 @@ Team = Union[Alone, "Accelerator"]
 
 
 def processes(device: str | torch.device = "cpu") -> Team:
-    """Who trains: this process alone or, started by ``torchrun``, several, each with an accelerator of its own.
+    """Return the team that trains: this process alone or, if ``torchrun`` started several, all of them.
 
     Parameters
     ----------
     device
-        ``cpu``, or a kind of accelerator of which every process gets one
+        ``cpu``, or a kind of accelerator, of which every process gets one
 
     Returns
     -------
-        an `accelerate.Accelerator`, or what `fit` asks of one: ``device``, ``is_main_process`` and so on
+        an `accelerate.Accelerator`, or an object with the part of its interface that `fit` uses
 
     Raises
     ------
     ValueError
-        if there are several processes, and no package accelerate or too few GPUs
+        if there are several processes but the package accelerate is missing or there are too few GPUs
     """
     if int(os.environ.get("WORLD_SIZE") or 1) == 1:
         return Alone(device)

@@ -1,4 +1,4 @@
-"""The BART toolbox on the same cines, where it is installed."""
+"""Reconstruction by the BART toolbox, where it is installed, to compare our methods with one that others wrote."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ def bart(kspace: torch.Tensor, A: ForwardModel) -> torch.Tensor:
 
     Returns
     -------
-        cine, shape ``(1, t, y, x)``, complex
+        complex cine, shape ``(1, t, y, x)``
 
     Raises
     ------

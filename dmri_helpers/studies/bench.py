@@ -1,7 +1,7 @@
-"""One run on one machine: what every method gives and costs, what every measure of the training brings.
+"""The bench: quality, time and memory of every method on one machine, and what speeds training up by how much.
 
-Methods and ways take turns, so that a machine that slows down meanwhile slows all alike; ratios are taken within one
-run and are what to compare between machines.
+Methods are timed alternately, cine by cine, and so are ways of training, round by round. If the machine slows down
+meanwhile, all of them slow down alike. Ratios are taken within one run; they are what can be compared between machines.
 """
 
 import shutil
@@ -29,35 +29,35 @@ from .bart import bart
 
 @dataclass(frozen=True)
 class Measures:
-    """How a training step is made: all False is the plain way, whole width in float32, sample by sample."""
+    """Measures that make a training step faster. Without them, whole cines are trained on in float32, one by one."""
 
     crop: bool = False
-    """strips of 32 readout columns instead of whole cines"""
+    """train on strips of 32 readout columns instead of whole cines"""
     batched: bool = False
-    """masks drawn and cines undersampled a whole batch at a time, along ky alone"""
+    """draw masks and undersample cines for a whole batch at once, with Fourier transforms along ky alone"""
     convolutions: bool = False
-    """channels last, the few channels of an image stacked with those of its neighbours in time, and a backward pass
-    of their own for the frames that are added cyclically"""
+    """store channels last, stack the few channels of an image with those of its neighbours in time, and give the frames
+    that are added cyclically a backward pass of their own"""
     fused: bool = False
-    """one fused AdamW step for all parameters"""
+    """update all parameters in one fused AdamW step"""
     bfloat16: bool = False
-    """convolutions in bfloat16 where the processor computes in it natively"""
+    """compute convolutions in bfloat16 where the processor has instructions for it"""
 
 
 def reconstructions(cines: data.Cines, seed: int = 42) -> list[dict]:
-    """Quality, seconds, parameters and memory of every method; of BART too where it is installed.
+    """Measure quality, seconds, parameters and memory of every method, and of BART where it is installed.
 
     Parameters
     ----------
     cines
-        fully sampled
+        fully sampled cines
     seed
-        of the one mask: acceleration 5, 11 centre lines
+        seed of the mask that all cines share; its acceleration is 5, with 11 centre lines
 
     Returns
     -------
-        per method ``method``, the metrics as mean and std, ``seconds`` (median over cines), ``parameters`` and
-        ``peak_bytes`` (what torch allocates on the way; None for other programs), slowest last
+        a row for each method, the slowest last: ``method``, the metrics as mean and std, ``seconds`` (median over
+        cines), ``parameters`` and ``peak_bytes`` (what torch allocates at one time; None for other programs)
     """
     chosen: dict[str, Callable] = {
         name: methods.load(name) for name in [*methods.CLASSICAL, *methods.NETWORKS]
@@ -71,7 +71,7 @@ def reconstructions(cines: data.Cines, seed: int = 42) -> list[dict]:
         peaks = {
             name: None if name == "bart" else peak_memory(lambda method=method: method(kspace, A))
             for name, method in chosen.items()
-        }  # and the first call, which is slower, is over
+        }  # this is also the first call of each method, which is slower and is not timed
         bar = tqdm(undersampled.batches(1), desc="methods", unit="cine", total=len(cines))
         for kspace, A, target in bar:
             for name, method in chosen.items():
@@ -93,32 +93,32 @@ def reconstructions(cines: data.Cines, seed: int = 42) -> list[dict]:
 
 
 def throughput(cines: data.Cines, batch_size: int = 2, rounds: int = 3, steps: int = 2) -> list[dict]:
-    """Training samples per second, from the plain way to all `Measures`, one after the other.
+    """Measure training samples per second, at first without any of the `Measures`, then adding one after the other.
 
     Parameters
     ----------
     cines
-        to train on, at least ``batch_size``
+        cines to train on, at least ``batch_size``
     batch_size
         cines per step
     rounds, steps
-        each way makes so many steps in each of so many rounds, after one that does not count
+        every way makes this many steps in each of this many rounds, after a round of one step that does not count
 
     Returns
     -------
-        per way ``measure`` (what it adds), ``samples_per_second``, ``ratio`` to the plain way
+        a row for each way: ``measure`` (the one that it adds), ``samples_per_second``, ``ratio`` to the plain way
     """
     ways = {"plain": Measures()}
     for name in Measures.__dataclass_fields__:
         ways[name] = replace(list(ways.values())[-1], **{name: True})
     loops = {name: _training(cines, way, batch_size) for name, way in ways.items()}
     seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in tqdm(range(rounds + 1), desc="training", unit="round"):
+    for measured_round in tqdm(range(rounds + 1), desc="training", unit="round"):
         for name, loop in loops.items():
             started = time.perf_counter()
-            for _ in range(steps if turn else 1):
+            for _ in range(steps if measured_round else 1):
                 next(loop)
-            if turn:
+            if measured_round:
                 seconds[name].append((time.perf_counter() - started) / steps)
     fastest = {name: batch_size / median(times) for name, times in seconds.items()}
     return [
@@ -128,18 +128,18 @@ def throughput(cines: data.Cines, batch_size: int = 2, rounds: int = 3, steps: i
 
 
 def cascades(cines: data.Cines, numbers: Sequence[int] = range(1, 9)) -> list[dict]:
-    """Memory and time of one training step against the number of cascades, with checkpointing and without.
+    """Measure memory and time of one training step for several numbers of cascades, with and without checkpointing.
 
     Parameters
     ----------
     cines
-        the first is trained on, a strip of it
+        cines, of which a strip of the first is trained on
     numbers
-        of cascades
+        numbers of cascades
 
     Returns
     -------
-        per number and way ``cascades``, ``checkpointing``, ``peak_bytes`` (allocations that live at one time),
+        a row for each number and way: ``cascades``, ``checkpointing``, ``peak_bytes`` (what is allocated at one time),
         ``seconds``
     """
     config = DEMO.unrolled_training
@@ -164,7 +164,7 @@ def cascades(cines: data.Cines, numbers: Sequence[int] = range(1, 9)) -> list[di
 
 
 def generation(n: int = 16) -> dict[str, float]:
-    """Seconds per phantom of the default size: in one process, and of ``n`` as `data.phantom_arrays` makes them."""
+    """Measure seconds per phantom of the default size: in one process, and for ``n`` by `data.phantom_arrays`."""
     started = time.perf_counter()
     for seed in range(2):
         phantom.cine_phantom(seed)
@@ -176,7 +176,7 @@ def generation(n: int = 16) -> dict[str, float]:
 
 
 def sliders(cines: data.Cines, moves: int = 5) -> dict[str, float]:
-    """Seconds from a moved slider of the mask explorer to its new picture, median over each moved there and back."""
+    """Measure for every slider of the mask explorer the median time from moving it to the new picture."""
     cine = cines[0].to(torch.complex64)
 
     def undersample(mask: torch.Tensor, frame: int) -> torch.Tensor:
@@ -199,19 +199,18 @@ def sliders(cines: data.Cines, moves: int = 5) -> dict[str, float]:
 
 
 def run(cines: data.Cines, quick: bool = False) -> dict:
-    """Measure everything, with progress bars; see the functions of this module for what each part holds.
+    """Measure everything, with progress bars; the functions of this module say what each part holds.
 
     Parameters
     ----------
     cines
-        on which methods are compared; training is measured on the first of them
+        cines on which methods are compared; training is measured on the first of them
     quick
-        fewer rounds and cascades
+        True measures fewer rounds and fewer numbers of cascades
 
     Returns
     -------
-        ``methods``, ``training``, ``cascades``, ``phantom``, ``sliders``, ``start_up``; what was measured on, machine,
-        date
+        ``methods``, ``training``, ``cascades``, ``phantom``, ``sliders`` and ``start_up``, with data, machine and date
     """
     few = cines.subset(range(min(len(cines), 4)))
     return {
@@ -232,7 +231,7 @@ def run(cines: data.Cines, quick: bool = False) -> dict:
 
 
 def start_up() -> dict[str, float]:
-    """Seconds of a fresh interpreter for torch alone, for all that notebooks import, and for ``dmri --help``."""
+    """Measure how long a fresh interpreter takes to import torch or this package, and to answer ``dmri --help``."""
     commands = {
         "import torch": ["-c", "import torch"],
         "import dmri_helpers": ["-c", "from dmri_helpers import data, methods, plotting, training, widgets"],
@@ -248,11 +247,12 @@ def start_up() -> dict[str, float]:
 
 
 def _parameters(method: Callable) -> int | None:
+    """Count the parameters of a network; None for a method that has none."""
     return sum(p.numel() for p in method.parameters()) if isinstance(method, torch.nn.Module) else None
 
 
 def _training(cines: data.Cines, way: Measures, batch_size: int) -> Iterator[None]:
-    """Training steps of the demo cascade, one with every ``next``."""
+    """Train the demo cascade with these measures; every ``next`` makes one step."""
     config: TrainConfig = DEMO.unrolled_training
     network: UnrolledConfig = DEMO.unrolled
     model = methods.build(network)
@@ -280,7 +280,7 @@ def _training(cines: data.Cines, way: Measures, batch_size: int) -> Iterator[Non
 
 
 class _PlainConv3d(networks._Conv3d):
-    """The same convolution as one writes it at first: contiguous, padded, and all else left to autograd."""
+    """The convolution of the networks in its plain form: contiguous memory, cyclic padding, gradients by autograd."""
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         padded = functional.pad(features.contiguous(), (0, 0, 0, 0, 1, 1), mode="circular")

@@ -1,9 +1,10 @@
-"""The figure and the tables of the bench."""
+"""The figure and the tables of the bench: ``figures/benchmark.png`` and the tables of the README."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -14,41 +15,17 @@ from ..results.tables import half_width, render, score
 
 @house_style
 def figure(result: Mapping[str, Any]) -> Figure:
-    """Quality of every method against its time, training throughput measure by measure, memory against cascades.
+    """Draw the quality of every method against its time, training speed by measure, and memory against cascades.
 
     Parameters
     ----------
     result
-        of `bench.run`: ``methods`` with ``method``, ``seconds`` and ``psnr_volume``; ``training`` with ``measure``
-        and ``ratio``; ``cascades`` with ``cascades``, ``checkpointing`` and ``peak_bytes``
+        what `bench.run` returned
     """
     figure, (quality, speed, memory) = plt.subplots(
         1, 3, figsize=(16, 5), gridspec_kw={"width_ratios": (1.5, 1, 1)}
     )
-    fastest, slowest = (of(row["seconds"] for row in result["methods"]) for of in (min, max))
-    for row in result["methods"]:
-        name, mean = NAMES.get(row["method"], row["method"]), row["psnr_volume"]["mean"]
-        std = half_width(row["psnr_volume"])
-        quality.errorbar(row["seconds"], mean, yerr=std, color=BLUE, marker="o", markersize=8, capsize=3)
-        near = [
-            (other["seconds"], other["psnr_volume"]["mean"])
-            for other in result["methods"]
-            if 0.5 < other["seconds"] / row["seconds"] < 2 and abs(other["psnr_volume"]["mean"] - mean) < 2
-        ]
-        slower, better = (max(values) for values in zip(*near, strict=True))
-        if len(name) > 14:  # above or below its bar, away from the neighbour
-            side = 1 if mean == better else -1
-            place, offset = mean + side * std, (0, 4 * side)
-            align = {"ha": "center", "va": "bottom" if side > 0 else "top"}
-        else:  # to its left or right
-            side = -1 if row["seconds"] < slower else 1
-            place, offset = mean, (9 * side, 0)
-            align = {"ha": "left" if side > 0 else "right", "va": "center"}
-        label = wrap_title(name, 14)
-        quality.annotate(label, (row["seconds"], place), offset, textcoords="offset points", **align)
-    quality.set(xscale="log", xlabel="time per cine (s)", ylabel=heading("psnr_volume"), title="Methods")
-    quality.set_xlim(fastest / 30, 15 * slowest)
-    quality.grid(alpha=0.3)
+    _draw_methods(quality, result["methods"])
 
     ways = result["training"]
     speed.barh(range(len(ways)), [row["ratio"] for row in ways], color=BLUE)
@@ -84,17 +61,44 @@ def figure(result: Mapping[str, Any]) -> Figure:
     return figure
 
 
+def _draw_methods(ax: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Draw the quality of every method against its time, with its name where it covers no neighbour."""
+    times = [row["seconds"] for row in rows]
+    for row in rows:
+        name, mean = NAMES.get(row["method"], row["method"]), row["psnr_volume"]["mean"]
+        std = half_width(row["psnr_volume"])
+        ax.errorbar(row["seconds"], mean, yerr=std, color=BLUE, marker="o", markersize=8, capsize=3)
+        near = [
+            other["seconds"]
+            for other in rows
+            if 0.5 < other["seconds"] / row["seconds"] < 2 and abs(other["psnr_volume"]["mean"] - mean) < 2
+        ]
+        left = row["seconds"] < max(near)  # a slower neighbour needs the room at the right
+        at_side = {"xytext": (-9 if left else 9, 0), "ha": "right" if left else "left", "va": "center"}
+        above = {"xytext": (0, 4), "ha": "center", "va": "bottom"}  # a long name has no room at the side
+        long = len(name) > 14
+        ax.annotate(
+            wrap_title(name, 14),
+            (row["seconds"], mean + std if long else mean),
+            textcoords="offset points",
+            **(above if long else at_side),
+        )
+    ax.set(xscale="log", xlabel="time per cine (s)", ylabel=heading("psnr_volume"), title="Methods")
+    ax.set_xlim(min(times) / 30, 15 * max(times))
+    ax.grid(alpha=0.3)
+
+
 def tables(result: dict) -> str:
-    """What `run` measured, as Markdown: ratios first.
+    """Write what `bench.run` returned as tables in Markdown.
 
     Parameters
     ----------
     result
-        of `run`, also after a way through JSON
+        what `bench.run` returned, also if it was written as JSON and read again
 
     Returns
     -------
-        tables of methods, training measures, cascades and the rest, and where they were measured
+        tables of methods, training measures and cascades, the other numbers in sentences, and the machine
     """
     rows = {row["method"]: row for row in result["methods"]}
     base = rows["bart" if "bart" in rows else "kt_tv"]

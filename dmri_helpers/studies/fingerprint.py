@@ -1,8 +1,9 @@
-"""The fingerprint of a set of cines: the statistics by which a phantom is compared with real hearts.
+"""The fingerprint of a set of cines: the statistics by which phantoms are compared with real hearts (notebook 01).
 
-Undersampling answers to a few properties of an image series: how bright it is, how fast its spectrum falls, how
-much of it moves, how fast and where. Each row measures one of them per cine, so that two sets can be compared
-as distributions; the distance of their means is counted in standard deviations of the real one.
+How well an undersampled cine can be reconstructed depends on a few of its properties: how bright it is, how fast its
+spectrum falls, how much of it moves, how fast and where. Each row measures one of them for every cine, so that two sets
+of cines can be compared as distributions. The distance between their means is counted in standard deviations of the
+real cines.
 """
 
 import json
@@ -13,6 +14,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
@@ -56,7 +58,7 @@ PANELS = {
         "motion_radius": "motion: rms radius (share of FOV)",
     },
 }
-"""What is measured, in two parts: row and how it is written."""
+"""Part of the fingerprint -> name of a row -> how the row is labelled."""
 
 ROWS = {name: label for rows in PANELS.values() for name, label in rows.items()}
 
@@ -86,48 +88,49 @@ PUBLISHED = {
     "difference_last_first": (2.2e-3, None),
     "difference_first_ninth": (3.6e-3, None),
 }
-"""Mean and standard deviation over 44 real cines of the seed report (temporal mean, view sharing: 32 of them)."""
+"""Row -> mean and standard deviation over the 44 real cines of the seed report (the last two PSNR: over 32 of them)."""
 
 MEASURED = Path(__file__).parent / "real_fingerprint.json"
-"""Rows of 32 of those cines, as ``dmri fingerprint`` wrote them: numbers, no image can be made from them."""
+"""The rows of 32 of those cines, as ``dmri fingerprint`` wrote them. No image can be made from them."""
 
 REAL_SHAPE = (20, 192, 192)
-_STILL = 1e-10  # dynamic energy that is rounding
+_STILL = 1e-10  # a dynamic energy below this is rounding error
 _ACCELERATION, _CENTER_LINES, _MASK_SEED = 5, 11, 42
 
 
 def fingerprint(cines: Sequence) -> dict[str, np.ndarray]:
-    """Measure every row of `ROWS`, cine after cine, with a progress bar on stderr.
+    """Measure every row of `ROWS` on every cine, with a progress bar on stderr.
 
-    With ``m`` the magnitude and ``d_t = m_t - mean_t m`` what moves:
+    The magnitude is ``m``, and ``d_t = m_t - mean_t m`` is the part of it that moves.
 
-    - intensity: quantiles and mean of ``m``;
-    - spectrum: slope of ``log`` power over ``log`` radius, the power ``|F m_t|^2`` averaged over frames and over
-      rings of one cycle/FOV, each axis by its own field of view; motion slope: the same of ``d``;
-    - dynamic energy ``||d||^2 / ||m||^2``; harmonic ``h``: the share of ``||d||^2`` in the temporal frequency of
-      ``h`` cycles per series; frame difference²: mean of ``(m_s - m_t)^2``;
-    - motion: rms distance from its centroid, weighted with the variance over time, as a share of the FOV;
-    - reconstructions: PSNR and 3-D SSIM of the whole cine, with the mask of the seed report: acceleration 5, 11
-      centre lines, seed 42 of numpy's legacy generator, drawn for the size of the cines. That of
-      ``sampling.ky_t_mask(seed=42)`` comes from torch's generator and has other lines: on 32 real cines the means
-      of PSNR agree to 0.02 dB, those of SSIM to 0.013.
+    - Intensity: quantiles and mean of ``m``.
+    - Spectrum: the slope of ``log`` power over ``log`` radius. The power ``|F m_t|^2`` is averaged over frames and over
+      rings of one cycle/FOV, where each axis has its own field of view. The motion slope is the same of ``d``.
+    - Dynamic energy: ``||d||^2 / ||m||^2``. Harmonic ``h``: the share of ``||d||^2`` in the temporal frequency of
+      ``h`` cycles per series. Frame difference²: the mean of ``(m_s - m_t)^2``.
+    - Motion radius: the root mean square distance from the centroid of the motion, weighted with the variance over
+      time, as a share of the FOV.
+    - Reconstructions: PSNR and 3-D SSIM of the whole cine, with the mask of the seed report (acceleration 5, 11 centre
+      lines, seed 42 of numpy's legacy generator, drawn for the size of the cines). The mask of
+      ``sampling.ky_t_mask(seed=42)`` comes from torch's generator and has other lines. On 32 real cines the mean PSNR
+      of both agrees to 0.02 dB and the mean SSIM to 0.013.
 
     Parameters
     ----------
     cines
-        shape ``(n, t, y, x)``: `data.Cines`, array or tensor, magnitude in [0, 1] or complex; one cine at a time
-        is in memory
+        `data.Cines`, array or tensor of shape ``(n, t, y, x)``, magnitudes in [0, 1] or complex; one cine at a time is
+        read into memory
 
     Returns
     -------
-        row -> shape ``(n,)``, in the order of `ROWS`. NaN where a cine has no such number: differences over more
-        frames than there are, harmonics beyond half the frames, slopes beyond half the lines or columns,
-        reconstructions of fewer than 55 lines, anything about motion where nothing moves
+        row -> shape ``(n,)``, in the order of `ROWS`. A number is NaN where a cine does not have it: a difference over
+        more frames than there are, a harmonic beyond half the frames, a slope beyond half the lines or columns, a
+        reconstruction of fewer than 55 lines, anything about motion where nothing moves
 
     Raises
     ------
     ValueError
-        if the shape is not ``(n, t, y, x)``, nothing left out
+        if the shape is not ``(n, t, y, x)`` or one of its axes is empty
     """
     shape = tuple(cines.shape)
     if len(shape) != 4 or 0 in shape:
@@ -143,10 +146,9 @@ def fingerprint(cines: Sequence) -> dict[str, np.ndarray]:
 
 
 def real() -> dict[str, dict]:
-    """The fingerprint of real short-axis cines, 20 frames of 192 x 192.
+    """Return the fingerprint of real short-axis cines of 20 frames of 192 x 192.
 
-    Mean and standard deviation are those of `PUBLISHED`; what is not published is taken from the 32 cines of
-    `MEASURED`.
+    Mean and standard deviation are those of `PUBLISHED`. Where a row has none, they are of the 32 cines of `MEASURED`.
 
     Returns
     -------
@@ -166,14 +168,14 @@ def real() -> dict[str, dict]:
 def compare(
     rows: Mapping[str, np.ndarray], reference: Mapping[str, Mapping] | None = None
 ) -> dict[str, dict[str, float]]:
-    """Mean and standard deviation (population) of every row, and how far the mean lies from the reference's.
+    """Compute mean and (population) standard deviation of every row, and their distance from the reference.
 
     Parameters
     ----------
     rows
-        as `fingerprint` gives them; cines without a number (NaN) do not count
+        the rows that `fingerprint` returned; a cine whose number is NaN does not count
     reference
-        as `real`, which is the default, gives it
+        in the form of `real`, which is the default
 
     Returns
     -------
@@ -190,7 +192,7 @@ def compare(
 
 
 def _measure(m: np.ndarray, mask: torch.Tensor | None) -> dict[str, float]:
-    """All rows of one cine, shape ``(t, y, x)``."""
+    """Measure all rows of one cine, shape ``(t, y, x)``."""
     t = len(m)
     with np.errstate(divide="ignore", invalid="ignore"):
         quantiles = np.quantile(m, (0.05, 0.25, 0.5, 0.75, 0.95))
@@ -218,7 +220,7 @@ def _measure(m: np.ndarray, mask: torch.Tensor | None) -> dict[str, float]:
 
 
 def _rings(kspace: torch.Tensor) -> np.ndarray:
-    """Power on rings of one cycle per field of view, mean over frames; up to half the shorter side."""
+    """Average the power over frames and over rings of one cycle per field of view, up to half the shorter side."""
     power = kspace.abs().square().mean(0).numpy().astype(float)
     y, x = (np.arange(size) - size // 2 for size in power.shape)
     ring = np.rint(np.hypot(y[:, None], x)).astype(int).ravel()
@@ -227,7 +229,7 @@ def _rings(kspace: torch.Tensor) -> np.ndarray:
 
 
 def _slope(spectrum: np.ndarray, low: int, high: int) -> float:
-    """Least-squares slope of log power over log radius; NaN where the spectrum ends before or is zero."""
+    """Fit the slope of log power over log radius by least squares; NaN if the spectrum ends earlier or is zero."""
     if high >= len(spectrum):
         return np.nan
     radius = np.log(np.arange(low, high + 1))
@@ -236,7 +238,7 @@ def _slope(spectrum: np.ndarray, low: int, high: int) -> float:
 
 
 def _harmonics(m: np.ndarray, count: int) -> np.ndarray:
-    """Shares of the dynamic energy; frequencies +h and -h count together."""
+    """Share of the dynamic energy in each of the first harmonics; frequencies +h and -h count together."""
     t = len(m)
     power = (np.abs(np.fft.rfft(m, axis=0)) ** 2).sum((1, 2), dtype=float)
     power[1 : (t + 1) // 2] *= 2
@@ -251,7 +253,7 @@ def _difference(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _rms_radius(weight: np.ndarray) -> float:
-    """Root mean square distance from the centroid, each axis as a share of its field of view."""
+    """Root mean square distance from the centroid, where each axis is measured as a share of its field of view."""
     weight = weight / weight.sum()
     square = 0.0
     for along in (weight.sum(1), weight.sum(0)):
@@ -261,6 +263,7 @@ def _rms_radius(weight: np.ndarray) -> float:
 
 
 def _reconstructed(m: np.ndarray, kspace: torch.Tensor, mask: torch.Tensor | None) -> dict[str, float]:
+    """Reconstruct the undersampled cine in three simple ways and measure how good they are."""
     names = "zero_filled_psnr", "zero_filled_ssim", "temporal_mean_psnr", "view_sharing_psnr"
     if mask is None:
         return dict.fromkeys(names, np.nan)
@@ -274,7 +277,7 @@ def _reconstructed(m: np.ndarray, kspace: torch.Tensor, mask: torch.Tensor | Non
 
 
 def _seed_mask(t: int, lines: int) -> torch.Tensor:
-    """The mask of the seed report, shape ``(1, t, y, 1)``, bool, from numpy's frozen legacy generator."""
+    """Draw the mask of the seed report, shape ``(1, t, y, 1)``, bool, with numpy's frozen legacy generator."""
     rng = np.random.RandomState(_MASK_SEED)
     centre = slice(lines // 2 - _CENTER_LINES // 2, lines // 2 - _CENTER_LINES // 2 + _CENTER_LINES)
     density = line_density(lines).numpy().copy()
@@ -294,7 +297,7 @@ def figure(
     name: str = "phantom",
     reach: float = 4,
 ) -> Figure:
-    """Statistics of two sets of cines, one line each, in standard deviations of the reference around its mean.
+    """Draw every row of two sets of cines on a line, in standard deviations of the reference around its mean.
 
     Parameters
     ----------
@@ -303,7 +306,7 @@ def figure(
     reference
         row -> ``panel`` and ``label`` to write, ``mean``, ``std`` and ``values``, one per cine of the reference
     name
-        of the set that is compared
+        name of the set that is compared
     reach
         standard deviations shown to either side; what lies beyond is drawn as a triangle at the edge
 
@@ -329,56 +332,13 @@ def figure(
     for ax, (panel, shown) in zip(axes[:, 0], panels.items(), strict=True):
         ax.axvspan(-1, 1, color="0.9", label="within one sd of the real mean")
         ax.axvline(0, color="0.4", linestyle="-", linewidth=1)
-        labels = []
         for place, row in enumerate(shown):
-            real = reference[row]
-            strips = (
-                ("real", real["values"], -0.2, {"mec": "0.35", "mfc": "none"}),
-                (name, rows[row], 0.2, {"mec": "none", "mfc": BLUE, "alpha": 0.55}),
-            )
-            for strip, values, shift, look in strips:
-                z = (np.asarray(values, dtype=float) - real["mean"]) / real["std"]
-                z = z[np.isfinite(z)]
-                for marker, part in (
-                    ("o", z[np.abs(z) <= reach]),
-                    ("<", z[z < -reach]),
-                    (">", z[z > reach]),
-                ):
-                    ax.plot(
-                        part.clip(-reach, reach),
-                        np.full(part.size, place + shift),
-                        linestyle="",
-                        marker=marker,
-                        markersize=6,
-                        label=strip if marker == "o" else None,
-                        **look,
-                    )
-            away = z.mean() if z.size else np.nan
-            ax.plot(
-                np.clip(away, -reach, reach),
-                place + 0.2,
-                color="white",
-                mec="black",
-                mew=1.8,
-                linestyle="",
-                marker="D",
-                markersize=8,
-                label=f"mean of {name}, in numbers at the right",
-            )
-            outside = abs(away) > 1
-            ax.annotate(
-                f"{away:+.2f}".replace("-", "−") if z.size else "–",
-                (1.02, place),
-                xycoords=("axes fraction", "data"),
-                va="center",
-                weight="bold" if outside else "normal",
-            )
-            labels.append(real["label"])
+            _draw_row(ax, place, rows[row], reference[row], name, reach)
         ax.set(
             xlim=(-reach - 0.3, reach + 0.3),
             ylim=(len(shown) - 0.5, -0.6),
             yticks=range(len(shown)),
-            yticklabels=labels,
+            yticklabels=[reference[row]["label"] for row in shown],
             xlabel="distance from the real mean (real sd)",
             title=math_title(panel),
         )
@@ -389,3 +349,45 @@ def figure(
     once = dict(zip(names, handles, strict=True))
     figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=2)
     return figure
+
+
+def _draw_row(
+    ax: Axes, place: int, values: Sequence[float], real: Mapping[str, Any], name: str, reach: float
+) -> None:
+    """Draw the cines of both sets as dots, the mean of the compared set as a diamond, and its number at the right."""
+    sets = (
+        ("real", real["values"], -0.2, {"mec": "0.35", "mfc": "none"}),
+        (name, values, 0.2, {"mec": "none", "mfc": BLUE, "alpha": 0.55}),
+    )
+    for label, numbers, shift, look in sets:
+        z = (np.asarray(numbers, dtype=float) - real["mean"]) / real["std"]
+        z = z[np.isfinite(z)]
+        for marker, part in (("o", z[np.abs(z) <= reach]), ("<", z[z < -reach]), (">", z[z > reach])):
+            ax.plot(
+                part.clip(-reach, reach),
+                np.full(part.size, place + shift),
+                linestyle="",
+                marker=marker,
+                markersize=6,
+                label=label if marker == "o" else None,
+                **look,
+            )
+    mean = z.mean() if z.size else np.nan
+    ax.plot(
+        np.clip(mean, -reach, reach),
+        place + 0.2,
+        color="white",
+        mec="black",
+        mew=1.8,
+        linestyle="",
+        marker="D",
+        markersize=8,
+        label=f"mean of {name}, in numbers at the right",
+    )
+    ax.annotate(
+        f"{mean:+.2f}".replace("-", "−") if z.size else "–",
+        (1.02, place),
+        xycoords=("axes fraction", "data"),
+        va="center",
+        weight="bold" if abs(mean) > 1 else "normal",
+    )

@@ -1,4 +1,7 @@
-"""Quality of the classical methods against each of their parameters: how the defaults were chosen."""
+"""Quality of the iterative classical methods against each of their parameters: how their defaults were chosen.
+
+The methods are those of notebook 02; the result is ``figures/classical``.
+"""
 
 import inspect
 import itertools
@@ -31,29 +34,29 @@ GRID: dict[str, dict[str, tuple[float, ...]]] = {
         "tolerance": (4e-3, 2e-3, 1e-3, 5e-4, 2e-4),
     },
 }
-"""method -> parameter -> values; the default is among them"""
+"""Method -> parameter -> values to try. The default is one of them."""
 QUALITIES = ("psnr_volume", "psnr_dynamic")
 
 
 def sweep(
     sets: Mapping[str, Cines], seed: int = 0, grid: Mapping[str, Mapping[str, tuple[float, ...]]] = GRID
 ) -> list[dict[str, Any]]:
-    """Reconstruct every cine with every value of every parameter, the other parameters at their defaults.
+    """Reconstruct every cine with every value of every parameter, while the other parameters keep their defaults.
 
     Parameters
     ----------
     sets
-        name -> cines; they are undersampled with the acceleration and centre lines of the course, free of noise
+        name -> cines; they are undersampled with the acceleration and centre lines of the course, without noise
     seed
-        of the masks, one per cine
+        seed of the masks; every cine has a mask of its own
     grid
         method -> parameter -> values
 
     Returns
     -------
-        a dictionary per parameter: ``method``, ``parameter``, ``default``, ``values``, and in ``quality`` for every
-        set the ``psnr_volume`` and ``psnr_dynamic`` (dB), mean over the cines, and the ``iterations``, one each per
-        value
+        a dictionary for each parameter: ``method``, ``parameter``, ``default``, ``values``, and ``quality``, which has
+        for every set the ``psnr_volume``, the ``psnr_dynamic`` (dB) and the ``iterations``, each with one number per
+        value, the mean over the cines
     """
     undersampled = {name: UndersampledCines(cines, seed=seed) for name, cines in sets.items()}
     measured: dict[tuple, dict] = {}
@@ -63,14 +66,14 @@ def sweep(
         for method, parameter, values in points:
             reconstruct = getattr(classical, method)
             default = inspect.signature(reconstruct).parameters[parameter].default
-            quality = {name: {of: [] for of in (*QUALITIES, "iterations")} for name in sets}
+            quality = {name: {score: [] for score in (*QUALITIES, "iterations")} for name in sets}
             for value in values:
                 point = (method,) if value == default else (method, parameter, value)
                 for name, cines in undersampled.items():
                     if (name, point) not in measured:
                         measured[name, point] = _measure(reconstruct, cines, {parameter: value})
-                    for of, number in measured[name, point].items():
-                        quality[name][of].append(number)
+                    for score, number in measured[name, point].items():
+                        quality[name][score].append(number)
                 bar.update()
             rows.append(
                 {"method": method, "parameter": parameter, "default": default, "values": list(values)}
@@ -80,6 +83,7 @@ def sweep(
 
 
 def _measure(reconstruct, cines: UndersampledCines, options: dict[str, float]) -> dict[str, float]:
+    """Reconstruct all cines with these options; return the mean qualities and the mean number of iterations."""
     iterations, rows = [], []
     for kspace, A, reference in cines.batches(1):
         with torch.no_grad():
@@ -93,15 +97,14 @@ def _measure(reconstruct, cines: UndersampledCines, options: dict[str, float]) -
 
 @house_style
 def figure(rows: Sequence[Mapping[str, Any]], reach: tuple[float, float] = (-2, 0.5)) -> Figure:
-    """Quality against each parameter, one row of panels per method, as the difference to the default.
+    """Draw the quality against each parameter as its difference to the default, with a row of panels for each method.
 
     Parameters
     ----------
     rows
-        of `figure.sweep`: ``method``, ``parameter``, ``default``, ``values`` and ``quality``, set -> metric -> one
-        number per value
+        what `sweep` returned
     reach
-        differences shown, in dB; what lies beyond leaves the panel
+        smallest and largest difference shown, in dB
     """
     methods = list(dict.fromkeys(row["method"] for row in rows))
     wide = max(sum(row["method"] == method for row in rows) for method in methods)
@@ -116,14 +119,15 @@ def figure(rows: Sequence[Mapping[str, Any]], reach: tuple[float, float] = (-2, 
             places, default = range(len(row["values"])), list(row["values"]).index(row["default"])
             ax.axvline(default, color="0.85", linewidth=9, linestyle="-", zorder=0, label="default")
             for color, (name, quality) in zip(itertools.cycle(COLORS), row["quality"].items(), strict=False):
-                of = {"volume": quality["psnr_volume"], "dynamic": quality["psnr_dynamic"]}
+                psnr = {"volume": quality["psnr_volume"], "dynamic": quality["psnr_dynamic"]}
                 for metric, dashes, marker in (("volume", "-", "o"), ("dynamic", "--", "s")):
-                    difference = np.array(of[metric]) - of[metric][default]
+                    difference = np.array(psnr[metric]) - psnr[metric][default]
                     ax.plot(
                         places, difference, dashes, color=color, marker=marker, label=f"{name}, {metric} PSNR"
                     )
                 if row is shown[0]:
-                    at_default.append(f"{name} {of['volume'][default]:.2f}, {of['dynamic'][default]:.2f} dB")
+                    both = ", ".join(f"{values[default]:.2f}" for values in psnr.values())
+                    at_default.append(f"{name} {both} dB")
             labels = ["∞" if value == np.inf else f"{value:g}" for value in row["values"]]
             ax.set(xticks=places, xticklabels=labels, xlabel=row["parameter"], ylim=reach)
             ax.grid(axis="y", alpha=0.3)

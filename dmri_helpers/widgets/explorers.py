@@ -1,8 +1,8 @@
-"""The explorers of the course: masks, k-space, data consistency, reconstruction.
+"""The explorers of the course: k-space and masks (notebook 01), data consistency and reconstruction (06).
 
-All hand the notebook several forms of themselves and the reader's program takes the best it can show.
-:func:`cine_viewer` is self-contained HTML (one sprite image and a little JavaScript, nothing is fetched) and a PNG
-strip. An :func:`explorer` is live with a kernel; without, HTML that holds a small grid of its pictures; and a PNG.
+Every one takes functions that the notebook has written, so that a reader sees the effect of the lines in the notebook.
+Images have the shape ``(y, x)`` and cines ``(t, y, x)``; tensors and arrays are both welcome. Settings to start from
+that are not among the values offered, or that are impossible, raise a ValueError.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from PIL import Image, ImageDraw
 from .. import plotting
 from ..fourier import fft2c, ifft2c
 from ..metrics import cine_metrics, psnr
-from .explorer import Explorer, Panel, explorer
 from .page import error_colors, to_bytes
+from .panels import Explorer, Panel, explorer
 
 
 def _decibel(error: np.ndarray) -> str:
@@ -26,7 +26,7 @@ def _decibel(error: np.ndarray) -> str:
 
 
 def _logarithmic(kspace: np.ndarray, peak: float) -> np.ndarray:
-    """Magnitude of k-space as bytes, 100 dB from black to white."""
+    """Scale the magnitude of k-space to bytes, with 100 dB from black to white."""
     return to_bytes(20 * np.log10(np.maximum(kspace / peak, 1e-9)), -100, 0)
 
 
@@ -42,26 +42,21 @@ def mask_explorer(
     frame: int = 0,
     densities: Sequence[str] = ("quadratic", "gaussian"),
 ) -> Explorer:
-    """Move acceleration, centre lines, density and seed; see mask, point-spread function, aliasing and its PSNR.
+    """Show mask, point-spread function and aliased image as acceleration, centre lines, density and seed change.
 
     Parameters
     ----------
     make_mask
-        ``make_mask(acceleration=, center_lines=, density=, seed=)`` -> mask, ``(t, y, 1)`` or
-        ``(1, t, y, 1)``, True where sampled; a ValueError is shown to the reader as a message
+        ``make_mask(acceleration=, center_lines=, density=, seed=)`` -> mask, ``(t, y, 1)`` or ``(1, t, y, 1)``, True
+        where sampled; the message of a ValueError is shown in place of the picture
     undersample
-        ``undersample(mask, frame)`` -> the aliased image ``(y, x)`` of that frame, magnitudes in [0, 1]
+        ``undersample(mask, frame)`` -> the aliased image of that frame, magnitudes in [0, 1]
     reference
-        the fully sampled cine ``(t, y, x)``
+        the fully sampled cine
     acceleration, center_lines, density, seed, frame
         the settings to start from
     densities
         the densities offered
-
-    Raises
-    ------
-    ValueError
-        if the settings to start from are impossible
     """
     truth = plotting.one_cine(reference, "reference")
     frames, lines = truth.shape[:2]
@@ -82,8 +77,9 @@ def mask_explorer(
             Panel("point-spread function", "y →   −60 to 0 dB ↑", np.asarray(curve)),
             Panel(f"aliased frame {frame}", "x →   y ↓", to_bytes(image, 0, 1)),
         ]
-        told = f"{int(sampled.sum())} of {lines} lines, acceleration {mask.size / max(int(mask.sum()), 1):.2f} achieved"
-        return f"{told}; zero-filled frame {frame}: {_decibel(image - truth[frame])}", panels
+        achieved = mask.size / max(int(mask.sum()), 1)
+        sentence = f"{int(sampled.sum())} of {lines} lines, acceleration {achieved:.2f} achieved"
+        return f"{sentence}; zero-filled frame {frame}: {_decibel(image - truth[frame])}", panels
 
     start = dict(
         acceleration=acceleration, center_lines=center_lines, density=density, seed=seed, frame=frame
@@ -105,21 +101,16 @@ def mask_explorer(
 
 
 def kspace_explorer(keep: Callable[[str, int], Any], reference: Any, *, lines: int = 11) -> Explorer:
-    """Keep the centre or the edge of k-space, by so many lines; see what is left of the image.
+    """Show what remains of an image when only some lines at the centre or at the edge of k-space are kept.
 
     Parameters
     ----------
     keep
-        ``keep(part, lines)`` -> the k-space that is left, a tensor ``(y, x)``; part is ``centre`` or ``edge``
+        ``keep(part, lines)`` -> k-space with only the kept lines, a tensor ``(y, x)``; part is ``centre`` or ``edge``
     reference
-        the whole image, a tensor ``(y, x)``
+        the whole image, a tensor
     lines
-        how many lines to start from
-
-    Raises
-    ------
-    ValueError
-        if there are not so many lines
+        the number of lines to start from
     """
     truth = plotting.magnitude(reference)
     peak = plotting.magnitude(fft2c(reference)).max()
@@ -153,16 +144,17 @@ def kspace_explorer(keep: Callable[[str, int], Any], reference: Any, *, lines: i
 def consistency_explorer(
     consistent: Callable[[str, float], Any], names: Sequence[str], reference: Any, mask: Any
 ) -> Explorer:
-    """Weigh the data against a wrong image, from not at all to hard; see the image and the errors in k-space.
+    """Show how a wrong image and its errors in k-space change with the weight of the measured data.
 
     Parameters
     ----------
     consistent
-        ``consistent(name, weight)`` -> the image of that name with the data weighed so, a tensor ``(y, x)``
+        ``consistent(name, weight)`` -> the wrong image of that name after a step of data consistency of that weight (0
+        ignores the data, infinity is hard consistency), a tensor
     names
-        of the wrong images to start from
+        names of the wrong images
     reference
-        the true image, a tensor ``(y, x)``
+        the true image, a tensor
     mask
         which lines were measured, ``(y,)`` or ``(y, 1)``
     """
@@ -179,8 +171,8 @@ def consistency_explorer(
             Panel("|error| × 5", "x →   y ↓", error_colors()[to_bytes(np.abs(difference), 0, 0.2)]),
             Panel("|error| in k-space", "kx →   ky ↓, 100 dB", _logarithmic(error, kspace.max())),
         ]
-        told = f"{_decibel(difference)}; k-space error: {100 * parts[0]:.2f} % on measured lines"
-        return f"{told}, {100 * parts[1]:.2f} % on the others", panels
+        sentence = f"{_decibel(difference)}; k-space error: {100 * parts[0]:.2f} % on measured lines"
+        return f"{sentence}, {100 * parts[1]:.2f} % on the others", panels
 
     controls = {"start_from": list(names), "weight": [0, 0.1, 0.3, 1, 3, 10, 100, np.inf]}
     return explorer(draw, controls, {"start_from": names[0], "weight": 0}, controls)
@@ -195,20 +187,20 @@ def reconstruction_explorer(
     frame: int = 0,
     column: int | None = None,
 ) -> Explorer:
-    """Choose method and acceleration; see the reconstruction, its errors and its metrics. Each is computed once.
+    """Show the reconstruction of a method at an acceleration, with its errors and metrics; each is computed once.
 
     Parameters
     ----------
     reconstruct
         ``reconstruct(method, acceleration)`` -> cine ``(t, y, x)`` or ``(1, t, y, x)``
     methods, accelerations
-        to choose from
+        the values that the reader can choose
     reference
         the true cine
     frame
         the frame shown
     column
-        readout position whose profile over time is shown; None: the middle
+        readout position whose profile over time is shown; None takes the middle
     """
     truth = plotting.one_cine(reference, "reference")
     column = truth.shape[2] // 2 if column is None else plotting.check_index("column", column, truth.shape[2])
@@ -218,12 +210,11 @@ def reconstruction_explorer(
     def measured(method: str, acceleration: float) -> tuple[str, list[Panel]]:
         cine = plotting.one_cine(reconstruct(method, acceleration), method)
         scores = cine_metrics(cine, truth)
-        told = (
-            f"{method} at acceleration {acceleration:g}: {scores['psnr']:.2f} dB, SSIM {scores['ssim']:.3f}"
-        )
+        quality = f"{scores['psnr']:.2f} dB, SSIM {scores['ssim']:.3f}"
+        sentence = f"{method} at acceleration {acceleration:g}: {quality}"
         profile = np.repeat(cine[:, :, column].T, max(1, truth.shape[1] // len(cine)), 1)
         errors = error_colors()[to_bytes(np.abs(cine[frame] - truth[frame]), 0, 0.2)]
-        return f"{told}, where it moves {scores['psnr_dynamic']:.2f} dB", [
+        return f"{sentence}, where it moves {scores['psnr_dynamic']:.2f} dB", [
             Panel(f"frame {frame}", "x →   y ↓", to_bytes(cine[frame], 0, 1)),
             Panel("|error| × 5", "x →   y ↓", errors),
             Panel(f"column {column} over time", "frame →   y ↓", to_bytes(profile, 0, 1)),

@@ -1,4 +1,8 @@
-"""Self-contained HTML for a slider: pictures as bytes, a poster for whoever runs no scripts, script and style."""
+"""What the viewer and the explorers share: pictures as bytes, and a self-contained piece of HTML.
+
+The HTML holds its own style and script and loads nothing, so that it works in a notebook, in the site and on disk. A
+picture, the poster, stands in it for programs that run no scripts; the script replaces it.
+"""
 
 import base64
 import hashlib
@@ -18,11 +22,11 @@ from PIL import Image, ImageFont
 from .. import plotting
 
 BUDGET = 300_000
-"""Bytes one slider may take in a notebook, all its forms together."""
+"""Bytes that one slider may take in a notebook, its HTML, its PNG and its text together."""
 
 
 def asset(name: str) -> str:
-    """A script or style sheet of this folder."""
+    """Read a script or a style sheet of this folder."""
     return (Path(__file__).parent / name).read_text(encoding="utf-8")
 
 
@@ -33,11 +37,12 @@ def font(size: int) -> ImageFont.FreeTypeFont:
 
 @lru_cache
 def error_colors() -> np.ndarray:
-    """The error map as ``(256, 3)`` bytes."""
+    """Return the colour map of errors as bytes, shape ``(256, 3)``."""
     return (matplotlib.colormaps[plotting.ERROR_MAP](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
 
 
 def to_bytes(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Scale values to bytes: 0 at ``low`` and below, 255 at ``high`` and above."""
     scaled = np.nan_to_num((values - low) / (high - low))
     return (np.clip(scaled, 0, 1) * 255).round().astype(np.uint8)
 
@@ -59,7 +64,7 @@ _SCRIPT = asset("page.js")
 def page_html(
     kind: str, style: str, script: str, settings: Mapping[str, Any], poster: bytes, text: str
 ) -> str:
-    """Self-contained HTML: a poster for whoever runs no scripts, and a script that replaces it."""
+    """Write a slider as a self-contained piece of HTML; its id is a hash of its settings."""
     data = json.dumps(settings, ensure_ascii=True).replace("<", "\\u003c").replace(">", "\\u003e")
     name = "dmri-" + hashlib.sha256(data.encode()).hexdigest()[:12]
     code = (
@@ -73,6 +78,7 @@ def page_html(
 
 
 def encode_fast(image: Image.Image) -> bytes:
+    """Encode an image as PNG quickly: for the live view, where the size does not matter."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()

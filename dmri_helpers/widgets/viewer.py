@@ -1,4 +1,4 @@
-"""Several cines under one frame slider, as HTML that needs no kernel and as a strip for print."""
+"""The viewer of all notebooks: several cines under one frame slider, as HTML and as a strip for print."""
 
 import base64
 import textwrap
@@ -16,10 +16,9 @@ _SCRIPT = asset("viewer.js")
 
 
 class CineViewer:
-    """Several cines under one frame slider; see :func:`cine_viewer`.
+    """The object that :func:`cine_viewer` returns; a notebook displays it as HTML, as a PNG strip or as text.
 
-    Its MIME bundle has ``text/html`` (live where scripts run, else a poster), ``image/png`` (a strip of
-    frames, for print) and ``text/plain``. The same cines give the same bytes.
+    The same cines give the same bytes.
     """
 
     def __init__(self, text_html: str, image_png: bytes, text_plain: str) -> None:
@@ -48,25 +47,25 @@ def cine_viewer(
     zoom: float | None = None,
     milliseconds: int = 60,
 ) -> CineViewer:
-    """Look through several cines with one frame slider and a play button, level and window, and a temporal profile.
+    """Show several cines under one frame slider, with a play button, level and window, and a profile over time.
 
     Parameters
     ----------
     cines
-        title -> cine ``(t, y, x)`` or ``(1, t, y, x)``, tensor or array, complex or real, all of one shape; or such
-        cines in a row, with their titles
+        title -> cine ``(t, y, x)`` or ``(1, t, y, x)``, tensor or array, complex or real, all of one shape; or a
+        sequence of such cines
     titles
-        of the cines in a row
+        the titles, if the cines are a sequence
     window
-        magnitudes shown as black and white at first; the reader narrows them
+        magnitudes shown as black and white at first; the reader can change them
     errors_against
-        title of the reference; the others then show ``|x - reference|`` below
+        title of the reference; below every other cine its error ``|x - reference|`` is shown
     error_scale
         errors are shown this many times brighter than the images
     frame
         the frame shown first
     column
-        readout position whose y-t profile is shown below every cine, with a slider of its own; None: none
+        readout position whose y-t profile is shown below every cine, with a slider of its own; None shows no profile
     zoom
         screen pixels per image pixel; None takes the least whole number that makes a panel 220 pixels wide
     milliseconds
@@ -74,13 +73,13 @@ def cine_viewer(
 
     Returns
     -------
-        an object the notebook displays; at most 300 kB
+        an object that the notebook displays, of at most `page.BUDGET` bytes
 
     Raises
     ------
     ValueError
-        if shapes differ, an index is out of range, the window is empty, the reference is not among the cines,
-        titles lack or are not as many as the cines, or there are too many cines for one viewer
+        if shapes differ, an index is out of range, the window is empty, the reference is not among the cines, there is
+        not one title for each cine, or the cines are too many for one viewer
     """
     if not isinstance(cines, Mapping):
         if titles is None or len(set(titles)) != len(cines):
@@ -144,10 +143,10 @@ def cine_viewer(
 
 
 def _sprite(rows: list[np.ndarray], budget: int) -> tuple[bytes, list[np.ndarray], int]:
-    """All frames in one WebP image, a row per cine and a column per frame.
+    """Put all frames into one WebP image, with a row for each cine and a column for each frame.
 
-    It is as good as the budget, in bytes of the page, allows; what does not fit at a fair quality is shown at
-    half resolution, and so on. Returns the image, the rows it shows and the step in pixels.
+    The quality is the best that the budget, in bytes of the page, allows. If even the lowest quality is too large, the
+    resolution is halved until it fits. Returns the image, the rows it shows and the number of pixels shown as one.
     """
     step = 1
     while True:
@@ -183,14 +182,14 @@ def _sprite(rows: list[np.ndarray], budget: int) -> tuple[bytes, list[np.ndarray
 
 
 def _cell(row: np.ndarray) -> tuple[int, int]:
-    """Height and width a frame has in the sprite: whole blocks of 16, so that none bleeds into the next."""
+    """Height and width of a frame in the sprite: multiples of 16, the block of the format, so that no frame bleeds."""
     return -(-row.shape[1] // 16) * 16, -(-row.shape[2] // 16) * 16
 
 
 def _strip(
     rows: Sequence[np.ndarray], titles: Sequence[str], errors: Sequence[int | None], frame: int
 ) -> Image.Image:
-    """A column per cine: the frame chosen, below it its error or else the frame half a cycle on."""
+    """Draw a column for each cine: the chosen frame, and below it its error or else the frame half a cycle later."""
     frames, height, width = rows[0].shape
     wide, high = 132, max(1, round(132 * height / width))
     compared = any(place is not None for place in errors)

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dmri_helpers.course import render
 from dmri_helpers.course import site as report
 from dmri_helpers.course.notebooks import ReportError, _smaller, write_notebooks
 from dmri_helpers.course.render import PDF

@@ -1,7 +1,7 @@
 """Cines: opened, checked, split, undersampled."""
 
-import itertools
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,16 +17,12 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
-from torch.utils.data import DataLoader
 
 from dmri_helpers import data
-from dmri_helpers.data import Cines, UndersampledCines, open_cine, split
-from dmri_helpers.data import cines as cines_module
-from dmri_helpers.data.cines import DataError, _complex_normal, _generator
+from dmri_helpers.data import Cines, DataError, UndersampledCines, open_cine, split
 from dmri_helpers.data.phantom import cache as making
 from dmri_helpers.data.phantom.cache import _AHEAD, _generate_all, _phantom_jobs
 from dmri_helpers.fourier import fft2c, ifft2c
-from dmri_helpers.sampling import ky_t_mask
 
 
 def random_cines(n=7, shape=(4, 24, 20), groups=None, complex_valued=False) -> Cines:
@@ -85,7 +81,7 @@ def test_phantoms_stay_on_disk(cache):
     for opened in (cines, *parts, again):
         assert isinstance(opened._array, np.memmap) and not opened._array.flags.writeable
     hearts = data.phantom_arrays(4, (3, 32, 24))["dataset"]
-    undersampled = UndersampledCines(cines, **SMALL, training=True, crop=6)
+    undersampled = UndersampledCines(cines, 3, 3, training=True, crop=6)
     for i in range(4):
         kspace, mask, target = undersampled[i]
         start = int(undersampled._start[i])
@@ -146,21 +142,26 @@ def test_only_a_few_phantoms_are_made_ahead(tmp_path, monkeypatch):
     assert len(list(hearts)) == 199 and len(list(tmp_path.iterdir())) == 200
 
 
-def test_masks_do_not_depend_on_how_many_are_drawn_at_once(monkeypatch):
-    whole = UndersampledCines(random_cines(), **SMALL, training=True)._masks
-    generator = _generator(0, 0)
-    torch.randperm(7, generator=generator), torch.randint(1, (7,), generator=generator)
-    assert torch.equal(whole, ky_t_mask((7, 4, 24, 20), *SMALL.values(), generator=generator))
-    monkeypatch.setattr(cines_module, "_MASKS_AT_ONCE", 2)
-    assert torch.equal(UndersampledCines(random_cines(), **SMALL, training=True)._masks, whole)
-
-
 def test_phantom_without_a_place_for_the_cache(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("DMRI_CACHE", str(tmp_path / "file" / "cache"))
     cines = open_cine(n=1, shape=(2, 32, 32))
     assert cines.shape == (1, 2, 32, 32) and "kept in memory" in cines.notes[0]
     assert str(tmp_path) not in cines.notes[0]
+
+
+def test_phantom_of_a_user_without_a_home(monkeypatch):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("DMRI_CACHE", raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    cines = open_cine(n=1, shape=(2, 32, 32))
+    assert (
+        cines.shape == (1, 2, 32, 32)
+        and "home directory" in cines.notes[0]
+        and "DMRI_CACHE" in cines.notes[0]
+    )
 
 
 @pytest.mark.parametrize("full", ["at the start", "half-way", "at the end"])
@@ -179,7 +180,8 @@ def test_a_full_disk_leaves_nothing_half_written(cache, monkeypatch, full):
         monkeypatch.setattr(making.os, "replace", no_space)
     cines = open_cine(n=3, shape=(2, 32, 32))
     np.testing.assert_array_equal(cines.tensor(), expected)
-    assert cines.notes == ["kept in memory, not in the cache folder (No space left on device)"]
+    (note,) = cines.notes
+    assert "kept in memory" in note and "No space left on device" in note and "DMRI_CACHE" in note
     assert list(cache.iterdir()) == []
 
 
@@ -245,6 +247,58 @@ def test_phantoms_without_processes(monkeypatch):
     monkeypatch.setattr(making, "ProcessPoolExecutor", no_processes)
     monkeypatch.setattr(making.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
     assert len(data.phantom_arrays(8, (2, 32, 32))["dataset"]) == 8
+
+
+PHANTOMS_FOR_EVER = """
+import os
+from dmri_helpers.data.phantom import cache
+os.sched_getaffinity = lambda _: {0, 1}
+for number, _ in enumerate(cache._generate_all(cache._phantom_jobs(range(10_000), (2, 32, 32), 0))):
+    if number == 0:
+        print("begun", flush=True)
+"""
+
+
+def _start_phantoms_for_ever(tmp_path: Path) -> tuple[subprocess.Popen, list[int]]:
+    command = [sys.executable, "-c", PHANTOMS_FOR_EVER]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    parent = subprocess.Popen(command, **pipes, env=_environment(tmp_path))
+    assert parent.stdout.readline() == "begun\n"
+    workers = [int(pid) for pid in Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()]
+    assert len(workers) == 2 and _running(workers) == workers
+    return parent, workers
+
+
+def _running(pids: list[int]) -> list[int]:
+    stat = {pid: Path(f"/proc/{pid}/stat") for pid in pids}
+    return [pid for pid, path in stat.items() if path.exists() and path.read_text().rsplit(")")[-1][1] != "Z"]
+
+
+def _all_end(pids: list[int], seconds: float) -> bool:
+    last = time.monotonic() + seconds
+    while _running(pids) and time.monotonic() < last:
+        time.sleep(0.1)
+    return not _running(pids)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc which processes run")
+def test_workers_end_with_a_parent_that_is_killed(tmp_path):
+    parent, workers = _start_phantoms_for_ever(tmp_path)
+    parent.kill()
+    parent.communicate(timeout=60)
+    assert _all_end(workers, 20)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc which processes run")
+def test_ctrl_c_ends_phantoms_without_a_word_of_the_workers(tmp_path):
+    parent, workers = _start_phantoms_for_ever(tmp_path)
+    for pid in (parent.pid, *workers):  # as a terminal does
+        os.kill(pid, signal.SIGINT)
+    said = parent.communicate(timeout=60)[1]
+    assert (
+        said.count("Traceback") == 1 and said.rstrip().endswith("KeyboardInterrupt") and "Process" not in said
+    )
+    assert _all_end(workers, 5)
 
 
 @pytest.mark.parametrize("n, seed", [(0, 0), (3, -1)])
@@ -452,190 +506,6 @@ def test_subset_of_a_subset_and_its_groups():
     assert part.shape == (2, 1, 2, 2) and part.groups.tolist() == [2, 1]
     assert torch.equal(part.tensor(), cines.tensor()[[5, 3]])
     assert "Cines('random', (2, 1, 2, 2), magnitude)" == repr(part)
-
-
-SMALL = dict(acceleration=3, center_lines=3)
-
-
-@pytest.mark.parametrize("complex_valued", [False, True])
-def test_sample_is_the_forward_model(complex_valued):
-    cines = random_cines(complex_valued=complex_valued)
-    kspace, mask, target = UndersampledCines(cines, **SMALL)[2]
-    assert kspace.dtype == target.dtype == torch.complex64 and mask.dtype == torch.bool
-    assert kspace.shape == target.shape == (4, 24, 20) and mask.shape == (4, 24, 1)
-    assert (mask.sum(1) == 8).all() and torch.equal(target, cines[2].to(torch.complex64))
-    torch.testing.assert_close(kspace, fft2c(target) * mask)
-
-
-@pytest.mark.parametrize("training", [False, True])
-def test_batches_are_the_samples_whatever_their_size(training):
-    undersampled = UndersampledCines(random_cines(), **SMALL, training=training, crop=6)
-    undersampled.set_epoch(3)
-    order = undersampled._order.tolist()
-    assert sorted(order) == list(range(7)) and training == (order != list(range(7)))
-    for size in (1, 3, 7, 100):
-        batches = list(undersampled.batches(size))
-        assert len(batches) == -(-7 // size)
-        for joined, column in zip(map(torch.cat, zip(*batches, strict=True)), range(3), strict=True):
-            assert torch.equal(joined, torch.stack([undersampled[i][column] for i in order]))
-
-
-def test_validation_is_fixed_and_training_is_fresh():
-    fixed = UndersampledCines(random_cines(), **SMALL, crop=6)
-    fresh = UndersampledCines(random_cines(), **SMALL, training=True, crop=6)
-    first = [fixed[0], fresh[0]]
-    for dataset in (fixed, fresh):
-        dataset.set_epoch(1)
-    assert (
-        all(torch.equal(a, b) for a, b in zip(first[0], fixed[0], strict=True))
-        and fixed[0][0].shape[-1] == 20
-    )
-    assert not torch.equal(first[1][1], fresh[0][1]) and fresh[0][0].shape[-1] == 6
-    assert not torch.equal(fresh[0][1], fresh[1][1])  # another mask for every sample
-    assert not torch.equal(fresh[0][1][0], fresh[0][1][1])  # and every frame
-    fresh.set_epoch(0)
-    assert all(torch.equal(a, b) for a, b in zip(first[1], fresh[0], strict=True))
-    other = UndersampledCines(random_cines(), **SMALL, training=True, crop=6, seed=1)
-    assert not torch.equal(other[0][1], fresh[0][1])
-
-
-@settings(max_examples=20, deadline=None)
-@given(epoch=st.integers(0, 9), crop=st.integers(1, 30))
-def test_crop_is_exact(epoch, crop):
-    cropped = UndersampledCines(random_cines(), **SMALL, training=True, crop=crop)
-    cropped.set_epoch(epoch)
-    width = min(crop, 20)
-    for i in range(3):
-        kspace, mask, target = cropped[i]
-        start = int(cropped._start[i])
-        whole = ifft2c(fft2c(cropped.cines[i]) * mask)
-        assert torch.equal(target, cropped.cines[i][..., start : start + width].to(torch.complex64))
-        torch.testing.assert_close(ifft2c(kspace), whole[..., start : start + width])
-
-
-@pytest.mark.parametrize("crop", [None, 0, 20, 99])
-def test_whole_width(crop):
-    assert UndersampledCines(random_cines(), **SMALL, training=True, crop=crop)[0][0].shape == (4, 24, 20)
-
-
-def test_one_mask_for_all():
-    mask = ky_t_mask((4, 24, 20), 3, 3, seed=42)
-    undersampled = UndersampledCines(random_cines(), mask=mask)
-    _, masks, _ = next(undersampled.batches(7))
-    assert torch.equal(masks, mask.expand(7, -1, -1, -1)) and torch.equal(undersampled[5][1], mask[0])
-
-
-def test_impossible_masks():
-    with pytest.raises(ValueError, match="centre lines do not fit"):
-        UndersampledCines(random_cines(), acceleration=12)
-    with pytest.raises(ValueError, match="crop"):
-        UndersampledCines(random_cines(), **SMALL, crop=-1)
-    with pytest.raises(ValueError, match="does not fit"):
-        UndersampledCines(random_cines(), mask=ky_t_mask((4, 16, 20), 3, 3))[0]
-
-
-ALL = dict(acceleration_to=6, density="mixed", noise=0.1, augment=True, phase=0.5)
-
-
-def test_options_are_drawn_per_sample_and_change_nothing_else():
-    cines = random_cines()
-    plain = UndersampledCines(cines, **SMALL, training=True, crop=6)
-    every = UndersampledCines(cines, **SMALL, training=True, crop=6, **ALL)
-    for epoch in (1, 2):
-        plain.set_epoch(epoch)
-        every.set_epoch(epoch)
-        assert torch.equal(plain._order, every._order) and torch.equal(plain._start, every._start)
-        lines = torch.stack([mask.sum(1).unique() for _, mask, _ in every])
-        assert lines.shape == (7, 1) and len(lines.unique()) > 1 and lines.min() >= 4 and lines.max() <= 8
-        samples = list(every)
-        for size in (1, 3, 7):  # the same in whatever batch, and in whatever share of it
-            shared = [list(every.batches(size, share=(part, 2))) for part in (0, 1)]
-            for (first, second), whole in zip(zip(*shared, strict=True), every.batches(size), strict=True):
-                for a, b, c in zip(first, second, whole, strict=True):
-                    torch.testing.assert_close(torch.cat([a, b])[: len(c)], c)
-            in_order = zip(*(samples[i] for i in every._order), strict=True)
-            for batches, column in zip(zip(*every.batches(size), strict=True), in_order, strict=True):
-                torch.testing.assert_close(torch.cat(batches), torch.stack(column))
-    assert not torch.equal(samples[0][2], plain[0][2])
-    still = UndersampledCines(cines, **SMALL, **ALL)
-    first = [still[i] for i in range(7)]
-    still.set_epoch(3)
-    for i in range(
-        7
-    ):  # validation: every cine with its own noise and mask, always the same; the image as it is
-        assert all(torch.equal(a, b) for a, b in zip(first[i], still[i], strict=True))
-        assert torch.equal(still[i][2], cines[i].to(torch.complex64))
-
-
-def test_augmentation_moves_pixels_and_nothing_else():
-    cines = random_cines(60, (3, 5, 4))
-    seen = set()
-    dataset = UndersampledCines(cines, 1, 0, training=True, augment=True)
-    for i, (kspace, _, target) in enumerate(dataset):
-        cine, found = cines[i].to(torch.complex64), []
-        for flips in itertools.product([0, 1], repeat=3):
-            moved = cine.flip([axis for axis in range(3) if flips[axis]])
-            found += [(*flips, shift) for shift in range(3) if torch.equal(moved.roll(shift, 0), target)]
-        assert len(found) == 1
-        seen.add(found[0])
-        torch.testing.assert_close(kspace, fft2c(target))
-    assert len(seen) > 18  # of 24
-
-
-def test_phase_is_smooth_and_leaves_magnitudes():
-    cines = random_cines(20, (2, 64, 48))
-    whole = UndersampledCines(cines, 1, 0, training=True, phase=0.5)
-    strips = UndersampledCines(cines, 1, 0, training=True, phase=0.5, crop=16)
-    for i in range(20):
-        target, start = whole[i][2], int(strips._start[i])
-        torch.testing.assert_close(target.abs(), cines[i])
-        torch.testing.assert_close(
-            strips[i][2], target[..., start : start + 16]
-        )  # the strip is of that image
-        phase = (target / cines[i]).angle()
-        torch.testing.assert_close(phase[0], phase[1], atol=1e-4, rtol=0)
-        third = torch.diff(torch.diff(torch.diff(torch.exp(1j * phase[0].double()), dim=0), dim=0), dim=0)
-        assert third.abs().max() < 0.01
-    assert whole._phase.std() == pytest.approx(0.5, rel=0.2)
-
-
-def test_noise_is_white_on_measured_lines_and_the_target_is_clean():
-    cines = random_cines(40, (4, 48, 32))
-    clean, noisy = (UndersampledCines(cines, 3, 5, noise=noise) for noise in (0, 0.2))
-    levels = []
-    for (kspace, mask, target), (measured, same, still) in zip(clean, noisy, strict=True):
-        assert torch.equal(mask, same) and torch.equal(target, still)
-        noise = (measured - kspace)[mask.expand_as(kspace)]
-        assert not measured[~mask.expand_as(kspace)].any()
-        levels.append(noise.abs().square().mean().sqrt().item())
-        assert abs(noise.mean()) < 5 * levels[-1] / len(noise) ** 0.5
-        assert noise.real.std() == pytest.approx(noise.imag.std().item(), rel=0.15)
-    torch.testing.assert_close(torch.tensor(levels), noisy._noise.float(), rtol=0.1, atol=1e-3)
-    assert 0 < min(levels) < 0.03 and 0.17 < max(levels) < 0.21
-    numbers = _complex_normal(torch.tensor([1, 2, 3]), (3, 50_000))
-    correlations = torch.corrcoef(torch.cat([numbers.real, numbers.imag, numbers.real.roll(1, 1)]))
-    assert (correlations - torch.eye(9)).abs().max() < 0.02
-    kurtosis = numbers.real.pow(4).mean() / numbers.real.square().mean() ** 2
-    assert kurtosis == pytest.approx(3, abs=0.1) and numbers.abs().square().mean() == pytest.approx(
-        1, abs=0.02
-    )
-
-
-def test_impossible_ranges():
-    with pytest.raises(ValueError, match="from 3 to 2: the second is the larger"):
-        UndersampledCines(random_cines(), **SMALL, acceleration_to=2)
-    with pytest.raises(ValueError, match="3 centre lines do not fit: acceleration 9"):
-        UndersampledCines(random_cines(), **SMALL, acceleration_to=9)
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_with_a_torch_data_loader(workers):
-    undersampled = UndersampledCines(random_cines(), **SMALL, training=True, crop=6)
-    undersampled.set_epoch(2)
-    loader = DataLoader(undersampled, batch_size=3, num_workers=workers)
-    loaded = [torch.cat(column) for column in zip(*loader, strict=True)]
-    for column, expected in zip(loaded, zip(*undersampled, strict=True), strict=True):
-        assert torch.equal(column, torch.stack(expected))
 
 
 def test_script_without_a_main_guard(tmp_path):

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from importlib import import_module
 
 import matplotlib.pyplot as plt
 import pytest
@@ -15,7 +14,7 @@ from dmri_helpers.results.records import machine
 from dmri_helpers.sampling import ky_t_mask
 from dmri_helpers.studies import bench, bench_report
 from dmri_helpers.studies.bart import bart
-from dmri_helpers.widgets.explorer import panels_html
+from dmri_helpers.widgets import panels
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +63,8 @@ def test_checkpointing_keeps_memory_from_growing(cines):
 
 def test_every_slider_is_moved(cines, monkeypatch):
     drawn = []
-    draw = panels_html
-    explorer = import_module("dmri_helpers.widgets.explorer")
-    monkeypatch.setattr(explorer, "panels_html", lambda *args: drawn.append(args) or draw(*args))
+    draw = panels.panels_html
+    monkeypatch.setattr(panels, "panels_html", lambda *args: drawn.append(args) or draw(*args))
     latency = bench.sliders(cines, moves=2)
     assert len(drawn) == 1 + 2 * 2 * len(latency) and {"acceleration", "frame"} < set(latency)
     assert all(seconds > 0 for seconds in latency.values())

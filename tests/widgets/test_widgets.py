@@ -3,7 +3,6 @@
 import base64
 import io
 import re
-from importlib import import_module
 from unittest.mock import ANY
 
 import numpy as np
@@ -14,6 +13,7 @@ from PIL import Image
 from dmri_helpers import widgets
 from dmri_helpers.fourier import fft2c, ifft2c
 from dmri_helpers.sampling import ky_t_mask
+from dmri_helpers.widgets import panels
 from dmri_helpers.widgets.page import BUDGET
 
 
@@ -219,7 +219,7 @@ def test_a_reconstruction_is_computed_once():
 
 
 def test_a_grid_that_does_not_fit_is_refused(monkeypatch):
-    monkeypatch.setattr(import_module("dmri_helpers.widgets.explorer"), "BUDGET", 20_000)
+    monkeypatch.setattr(panels, "BUDGET", 20_000)
     noise = np.random.default_rng(0).integers(0, 255, (128, 128), dtype=np.uint8)
     with pytest.raises(ValueError, match="do not fit one explorer"):
         widgets.explorer(

@@ -1,4 +1,4 @@
-"""Simulated beating hearts with known tissues, volumes and disease."""
+"""Simulated beating hearts with known tissues, volumes and disease (notebook 01); start reading at `phantom`."""
 
 from .phantom import GROUPS as GROUPS
 from .phantom import MIN_SIDE as MIN_SIDE

@@ -1,4 +1,4 @@
-"""Sets of phantoms: made in parallel, kept on disk, memory-mapped."""
+"""Sets of phantoms: they are made in parallel, kept on disk and memory-mapped (notebooks 01 to 07 open them)."""
 
 import errno
 import math
@@ -6,13 +6,14 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from multiprocessing import current_process, get_context
+from multiprocessing import current_process, get_context, parent_process
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,7 @@ def phantom_arrays(
 
 
 def phantom_truth(cines: Cines) -> dict[str, np.ndarray]:
-    """What is known of phantoms beside their images: generated again, for exactly these cines.
+    """Generate again what is known of phantoms apart from their images, for exactly these cines.
 
     Parameters
     ----------
@@ -88,27 +89,33 @@ def phantom_truth(cines: Cines) -> dict[str, np.ndarray]:
 
 
 def cached_phantoms(n: int, shape: tuple[int, int, int], seed: int) -> tuple[np.ndarray, list[str]]:
-    """The first ``n`` phantoms of a seed, from the cache or into it; into memory, with a note, where it fails."""
+    """Open the first ``n`` phantoms of a seed from the cache, or write them into it.
+
+    Where no cache can be written (a full disk, a user without a home folder) they are kept in memory, and the
+    note that comes with them says so.
+    """
     if seed < 0:
         raise ValueError(f"phantoms need a seed of at least 0, not {seed}")
     jobs = _phantom_jobs(range(n), shape, seed)
     name = f"phantom-v{phantom.VERSION}-{'x'.join(map(str, shape))}-seed{seed}-n"
-    sizes = [path.stem.removeprefix(name) for path in cache_folder().glob(f"{name}*.npy")]
-    for size in sorted(int(size) for size in sizes if size.isdigit() and int(size) >= n):
-        array = _read_cached(cache_folder() / f"{name}{size}.npy", n, shape)
-        if array is not None:
-            return array, []
-    path = cache_folder() / f"{name}{n}.npy"
     try:
+        folder = cache_folder()
+        sizes = [path.stem.removeprefix(name) for path in folder.glob(f"{name}*.npy")]
+        for size in sorted(int(size) for size in sizes if size.isdigit() and int(size) >= n):
+            array = _read_cached(folder / f"{name}{size}.npy", n, shape)
+            if array is not None:
+                return array, []
+        path = folder / f"{name}{n}.npy"
         _write_cached(path, jobs, shape)
         return np.load(path, mmap_mode="r", allow_pickle=False), []
-    except OSError as error:
-        note = f"kept in memory, not in the cache folder ({error.strerror or error})"
+    except (OSError, RuntimeError) as error:  # RuntimeError: the user has no home folder
+        reason = getattr(error, "strerror", None) or error
+        note = f"kept in memory, not in the cache folder ({reason}); DMRI_CACHE names another"
         return stack_phantoms(jobs, ("dataset",))["dataset"], [note]
 
 
 def _read_cached(path: Path, n: int, shape: tuple[int, int, int]) -> np.ndarray | None:
-    """The first ``n`` cines, memory-mapped; None if the file is not whole, or they are not as they were written."""
+    """Map the first ``n`` cines of a file; None if the file is not whole or they are not as they were written."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         checksums = np.fromfile(path, "<u4", offset=array.offset + array.nbytes)
@@ -143,7 +150,7 @@ def _write_cached(path: Path, jobs: list[tuple], shape: tuple[int, int, int]) ->
 def _phantom_jobs(
     indices: Iterable[int], shape: Sequence[int], seed: int, complex_valued: bool = False
 ) -> list[tuple]:
-    """What `generate_phantom` needs for the phantoms of these indices, each with a seed of its own."""
+    """List the jobs that `generate_phantom` takes, one for each index, each with a seed of its own."""
     if shape[0] < 1 or min(shape[1:]) < phantom.MIN_SIDE:
         least = (1, phantom.MIN_SIDE, phantom.MIN_SIDE)
         raise ValueError(f"phantoms have a shape (t, y, x) of at least {least}, not {tuple(shape)}")
@@ -152,7 +159,7 @@ def _phantom_jobs(
 
 
 def stack_phantoms(jobs: list[tuple], names: Iterable[str]) -> dict[str, np.ndarray]:
-    """Some of what `generate_phantom` gives, of all jobs, in memory."""
+    """Generate the phantoms of all jobs and stack those of their arrays that are named, in memory."""
     arrays = {}
     for i, heart in enumerate(_generate_all(jobs)):
         for name in names:
@@ -162,41 +169,57 @@ def stack_phantoms(jobs: list[tuple], names: Iterable[str]) -> dict[str, np.ndar
 
 
 def _generate_all(jobs: list[tuple]) -> Iterator[dict[str, np.ndarray]]:
-    """Phantom after phantom, from several processes where that pays and where processes are to be had.
+    """Yield phantom after phantom, from several processes where that pays and where the system grants them.
 
-    Only a few are made ahead of the one that is asked for, so memory does not grow with their number.
+    At most `_AHEAD` phantoms per process wait to be fetched, so memory does not grow with their number.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     done = 0
     with tqdm(total=len(jobs), desc="phantom", unit="cine", delay=2) as bar:
         if len(jobs) >= _PARALLEL_FROM and cores > 1 and not current_process().daemon:
-            context = get_context("fork" if sys.platform == "linux" else "spawn")
-            workers = min(cores, len(jobs))
             try:
-                with ProcessPoolExecutor(workers, context, _start_worker) as pool:
-                    waiting = iter(jobs)
-                    ahead = deque(
-                        pool.submit(generate_phantom, job) for job in islice(waiting, _AHEAD * workers)
-                    )
-                    while ahead:
-                        heart = ahead.popleft().result()
-                        ahead.extend(pool.submit(generate_phantom, job) for job in islice(waiting, 1))
-                        yield heart
-                        done += 1
-                        bar.update()
+                for heart in _generate_in_processes(jobs, min(cores, len(jobs))):
+                    yield heart
+                    done += 1
+                    bar.update()
             except (BrokenProcessPool, OSError, ImportError):
-                pass  # no processes here (a sandbox, a script without a main guard): the rest one by one
+                pass  # a sandbox, a script without a main guard, a worker that was killed: the rest one by one
         for job in jobs[done:]:
             yield generate_phantom(job)
             bar.update()
 
 
+def _generate_in_processes(jobs: list[tuple], workers: int) -> Iterator[dict[str, np.ndarray]]:
+    # Forked workers have torch and this module already: the first phantom comes at once. Workers that start from
+    # nothing (joblib's, measured: 22 s against 1 s on two busy cores) import torch first.
+    pool = ProcessPoolExecutor(
+        workers, get_context("fork" if sys.platform == "linux" else "spawn"), _start_worker
+    )
+    try:
+        waiting = iter(jobs)
+        ahead = deque(pool.submit(generate_phantom, job) for job in islice(waiting, _AHEAD * workers))
+        while ahead:
+            heart = ahead.popleft().result()
+            ahead.extend(pool.submit(generate_phantom, job) for job in islice(waiting, 1))
+            yield heart
+    finally:
+        pool.shutdown(cancel_futures=True)  # after Ctrl-C only the phantoms that are begun are finished
+
+
 def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this worker as soon as its parent has ended, even where the parent was killed and could not say so."""
+    parent_process().join()
+    os._exit(1)
 
 
 def generate_phantom(job: tuple[int, tuple[int, int, int], bool]) -> dict[str, np.ndarray]:
+    """Draw one phantom; the job is its seed, its shape ``(t, y, x)`` and whether its images keep their phase."""
     seed, shape, complex_valued = job
     heart = phantom.cine_phantom(seed, shape)
     return {

@@ -1,24 +1,24 @@
-"""The beating heart of the phantom: its shape by frame, its muscle, chambers and base."""
+"""The beating heart of the phantom: how it moves, and how its muscle, chambers and base are painted."""
 
 import numpy as np
 
 from .shapes import RENDER, paint_over, random_texture, random_wave, smooth_step, soft_inside
 
-TURNS = 512  # angles of the tables that hold the contours of the heart
+ANGLES = 512  # angles of the tables that hold the contours of the heart
 
 
 class Heart:
-    """Geometry and motion. Contours are tables ``(t, TURNS)``: radius about the centre, by frame and angle."""
+    """Geometry and motion of a heart. Its contours are tables ``(t, ANGLES)`` of the radius about its centre."""
 
     def __init__(self, rng: np.random.Generator, frames: int, group: str):
         self.frames = frames
         self._beat(rng)
         c = self.contraction[:, None]
-        angle = np.arange(TURNS) * 2 * np.pi / TURNS
+        angle = np.arange(ANGLES) * 2 * np.pi / ANGLES
         self.towards_rv = np.deg2rad(rng.uniform(-85, -35))  # from x to y, y pointing down
         off = (angle - self.towards_rv + np.pi) % (2 * np.pi) - np.pi  # angle from the direction of the RV
 
-        # size, wall and ejection fraction as the group has them
+        # size, wall and ejection fraction, in the ranges of the group
         fractions, radii, walls = {
             "normal": ((0.46, 0.62), (0.066, 0.084), (0.028, 0.038)),
             "dilated": ((0.12, 0.36), (0.092, 0.120), (0.024, 0.034)),
@@ -30,12 +30,12 @@ class Heart:
         shortening = 0.25 * fraction  # of the long axis
         field_of_view, axis = rng.uniform(270, 330), rng.uniform(75, 95)  # mm
         end_diastolic = 2 / 3 * np.pi * (radius * field_of_view) ** 2 * axis / 1000
-        area = 1 - (1 - fraction) / (1 - shortening)  # lost by the cavity's cross-section
+        area = 1 - (1 - fraction) / (1 - shortening)  # share of its cross-section that the cavity loses
         volume = end_diastolic * (1 - area * self.contraction) * (1 - shortening * self.contraction)
         self.volume = volume.astype(np.float32)
         self.ejection_fraction = float(1 - self.volume.min() / self.volume.max())
 
-        # the slice stands still while the base comes down: it shows more and more basal heart
+        # the slice stands still while the base comes down, so it shows more and more of the base
         level = rng.uniform(0.35, 0.97)  # 0 apex, 1 base
         passing = level + 0.5 * shortening * self.contraction
         taper = np.sqrt(1 - 0.8 * (1 - np.minimum(passing, 1)) ** 2)[:, None]
@@ -43,8 +43,8 @@ class Heart:
         self.level = level
         self.cavity = radius * float(taper[0, 0])
 
-        # left ventricle: the wall keeps its area, all around; an infarcted part follows the rest, passively
-        part = np.zeros(TURNS)
+        # left ventricle: the wall keeps its area all around; an infarcted part only follows the rest
+        part = np.zeros(ANGLES)
         if group == "infarction":
             where, width = rng.uniform(0, 2 * np.pi), rng.uniform(0.5, 1.1)
             part = rng.uniform(0.75, 1.0) * np.exp(-(((1 - np.cos(angle - where)) / (width**2 / 2)) ** 2))
@@ -88,7 +88,7 @@ class Heart:
         self._breathe(rng)
 
     def _beat(self, rng: np.random.Generator) -> None:
-        """Systole, rapid filling, diastasis, atrial kick; the frames need not close the cycle."""
+        """Contraction by frame: systole, rapid filling, diastasis, atrial kick. The frames need not close the cycle."""
         span = rng.uniform(0.66, 0.92)  # of the heart beat, covered by the frames
         phase = (np.arange(self.frames) + rng.uniform(-0.3, 0.6)) * span / self.frames
         end_systole = rng.uniform(0.31, 0.40)
@@ -104,7 +104,7 @@ class Heart:
         self.waves = np.cos(np.pi * half_cycles * phase[:, None] + rng.uniform(0, 2 * np.pi, 6))
 
     def _breathe(self, rng: np.random.Generator) -> None:
-        """Breath-holds are seldom perfect: the diaphragm drifts, with everything that hangs on it."""
+        """Let the diaphragm drift, with everything attached to it, since breath-holds are seldom perfect."""
         reach = rng.exponential(0.003) if rng.uniform() < 0.5 else rng.exponential(0.0008)
         heading = rng.normal(0.9, 0.5)  # from x to y
         course = np.linspace(-0.5, 0.5, self.frames) + 0.25 * self.waves[:, 0]
@@ -112,15 +112,15 @@ class Heart:
         self.shift += 0.6 * self.drift
 
     def polar(self, y: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Distance from the centre along y, x and in all, and where to look in a table; ``(t, y, x)``."""
+        """Distance from the centre (along y, along x, in all) and index into a flat table, each ``(t, y, x)``."""
         centre = (self.centre + self.shift).astype(np.float32)[:, :, None, None]
         dy, dx = y[:, None] - centre[:, 0], x - centre[:, 1]
         dy, dx = np.broadcast_arrays(dy, dx)
-        sector = (np.arctan2(dy, dx) * np.float32(TURNS / (2 * np.pi))).astype(np.int32) % TURNS
-        return dy, dx, np.sqrt(dy**2 + dx**2), sector + TURNS * np.arange(len(dy))[:, None, None]
+        sector = (np.arctan2(dy, dx) * np.float32(ANGLES / (2 * np.pi))).astype(np.int32) % ANGLES
+        return dy, dx, np.sqrt(dy**2 + dx**2), sector + ANGLES * np.arange(len(dy))[:, None, None]
 
     def window(self, y: np.ndarray, x: np.ndarray) -> tuple[slice, slice]:
-        """Rows and columns that hold the heart and what touches it."""
+        """Rows and columns of the image that hold the heart and what touches it."""
         reach = self.rv.max() + 0.05
         return tuple(
             slice(*np.searchsorted(a, [c - reach, c + reach]))
@@ -128,7 +128,7 @@ class Heart:
         )
 
     def labels(self, y: np.ndarray, x: np.ndarray) -> np.ndarray:
-        """Tissue by frame and pixel, see `Phantom.labels`."""
+        """Label the tissue of every pixel in every frame as `Phantom.labels` describes."""
         labels = np.zeros((self.frames, len(y), len(x)), np.uint8)
         rows, columns = self.window(y, x)
         _, _, r, at = self.polar(y[rows], x[columns])
@@ -157,23 +157,22 @@ def draw_heart(
     state = heart.contraction[frame]
 
     def radius(table: np.ndarray) -> np.ndarray:
-        return np.broadcast_to(table, (heart.frames, TURNS)).astype(np.float32).ravel()[at]
+        return np.broadcast_to(table, (heart.frames, ANGLES)).astype(np.float32).ravel()[at]
 
     side = 1 / float(y[1] - y[0])
     flow = random_texture(rng, (6, *view.shape[1:]), side, 2.6, 4.0)
     times = heart.waves * [0.9, 0.8, 0.6, 0.5, 0.3, 0.2]
     swirl = np.einsum("tk,kyx->tyx", times, flow, optimize=True).astype(np.float32)
 
-    # what is carried along by the wall: looked up where the tissue was at end-diastole
+    # textures that the wall carries along: looked up where the tissue was at end-diastole
     points = int(2.2 * (view.shape[1] + 2))
     shrink = (heart.epi_rest / heart.epi)[frame].astype(np.float32) * np.float32(side)
     row, column = ((d * shrink + points / 2).astype(np.int32).clip(0, points - 1) for d in (dy, dx))
     place = row * points + column
     grain = random_texture(rng, (2, points, points), side, 1.1, 15.0).reshape(2, -1)
     rough = random_texture(rng, (2, points, points), side, 1.9, 9.0).reshape(2, -1)
-    speckle = (grain[0] + 1j * grain[1]).astype(np.complex64)[
-        place
-    ]  # another texture enters through the slice
+    speckle = (grain[0] + 1j * grain[1]).astype(np.complex64)[place]
+    # another texture moves into the slice as the heart contracts
     speckle = speckle.real * (1 - state) + speckle.imag * state
     warp = (rough[0] + 1j * rough[1]).astype(np.complex64)[place] * np.float32(rng.uniform(0.0015, 0.004))
     dy, dx, r = dy + warp.real, dx + warp.imag, r + warp.real + warp.imag
@@ -189,8 +188,8 @@ def draw_heart(
     muscle = tissue["muscle"] * rng.uniform(0.75, 1.25)
     muscle = muscle * (1 + 0.08 * speckle + 0.10 * rng.normal() * state + 0.10 * rough)
 
-    # fat around, in the grooves most; then what lies above the base; then the chambers
-    angle = np.arange(TURNS) * 2 * np.pi / TURNS
+    # first the fat around the heart, most of it in the grooves; then the base; then the chambers
+    angle = np.arange(ANGLES) * 2 * np.pi / ANGLES
     thick = rng.uniform(-0.008, 0.005) + random_wave(rng, angle, dict.fromkeys((1, 2, 3, 5), 0.005))
     around = np.minimum(r - rv - wall, r - outer - 0.003)
     coat = soft_inside(around - radius(thick) * (1 + 0.4 * rough), edge)
@@ -204,21 +203,21 @@ def draw_heart(
     rv_pool *= radius(heart.rv_inside)
     for _ in range(rng.integers(0, 6)):  # trabeculae and papillary muscles of the right ventricle
         theta, height = heart.towards_rv + rng.uniform(-0.8, 0.8), rng.uniform(0.5, 1.0)
-        spot = int(theta % (2 * np.pi) * TURNS / (2 * np.pi)) % TURNS
+        spot = int(theta % (2 * np.pi) * ANGLES / (2 * np.pi)) % ANGLES
         rho = (heart.outer[:, spot] + height * (heart.rv - heart.outer)[:, spot])[frame].astype(np.float32)
         py, px = rho * np.float32(np.sin(theta)), rho * np.float32(np.cos(theta))
         rv_pool *= 1 - soft_inside(np.hypot(dy - py, dx - px) - np.float32(rng.uniform(0.004, 0.010)), edge)
     if heart.level < 0.8 and rng.uniform() < 0.6:  # the moderator band, from the septum to the free wall
         theta, width = heart.towards_rv + rng.uniform(-0.5, 0.5), rng.uniform(0.003, 0.006)
-        beside = dy * np.float32(np.cos(theta)) - dx * np.float32(np.sin(theta))
+        across = dy * np.float32(np.cos(theta)) - dx * np.float32(np.sin(theta))
         ahead = dx * np.float32(np.cos(theta)) + dy * np.float32(np.sin(theta))
-        rv_pool *= 1 - soft_inside(np.abs(beside) - np.float32(width), edge) * (ahead > 0)
+        rv_pool *= 1 - soft_inside(np.abs(across) - np.float32(width), edge) * (ahead > 0)
     paint_over(view, rv_pool, rv_blood.astype(np.float32))
     paint_over(view, soft_inside(r - outer, edge), muscle)
     blood = bright * inflow * (1 + eddy * swirl + 0.03 * speckle)
     pool = soft_inside(r - radius(heart.inner) + 0.003 * np.maximum(speckle + rough, 0), edge)
     papillary = heart.towards_rv + np.array([0.55, 1.35]) * np.pi + rng.normal(0, 0.25, 2)
-    size_here = 1 if heart.level < 0.85 else 0.5  # they end below the valve
+    size_here = 1 if heart.level < 0.85 else 0.5  # the papillary muscles end below the valve
     squeezed = (heart.inner.mean(1))[frame]
     for centre in papillary:
         for _ in range(rng.integers(1, 4)):
@@ -240,14 +239,12 @@ def _draw_base(
     muscle: np.ndarray,
     edge: float,
 ) -> None:
-    """What a basal slice shows as the base comes down: left atrium behind, outflow tract beside; in place."""
-    behind, beside = (
-        heart.towards_rv + np.pi + rng.normal(0.3, 0.2),
-        heart.towards_rv + rng.choice([-1, 1]) * 1.2,
-    )
+    """Paint, in place, what enters a basal slice as the base comes down: left atrium and outflow tract."""
+    atrium = heart.towards_rv + np.pi + rng.normal(0.3, 0.2)
+    outflow = heart.towards_rv + rng.choice([-1, 1]) * 1.2
     for theta, size, aspect in (
-        (behind, rng.uniform(0.06, 0.085), 0.6),
-        (beside, rng.uniform(0.04, 0.05), 0.9),
+        (atrium, rng.uniform(0.06, 0.085), 0.6),
+        (outflow, rng.uniform(0.04, 0.05), 0.9),
     ):
         reach = heart.epi_rest - 0.1 * size
         away = dx * np.float32(np.cos(theta)) + dy * np.float32(np.sin(theta)) - np.float32(reach)

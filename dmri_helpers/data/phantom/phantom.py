@@ -1,11 +1,15 @@
-"""A seeded beating short-axis heart: images, tissue labels and volume curve.
+"""The phantom of all notebooks: a beating short-axis heart from a seed, with images, tissue labels and volume curve.
 
-Lengths are in units of the field of view (the shorter image side), so one seed shows the same heart at every
-matrix size, with other textures. What lies outside the heart is drawn once, on a grid twice as fine, and then
-moved by a displacement field; the heart is drawn in polar coordinates about its centre, all frames at once.
-Tissues have the contrast of balanced SSFP; fat is in opposed phase to water (TE = TR/2), so their borders are
-dark ("India ink"). Everything is rendered on a finer grid than the image and reduced by cropping its k-space,
-so that pixels hold several tissues and edges ring; coil shading, a smooth phase and noise complete it.
+Lengths are in units of the field of view (the shorter image side). One seed therefore shows the same heart at every
+matrix size, though with other textures. What lies outside the heart is drawn once, on a grid twice as fine, and then
+moved by a displacement field. The heart is drawn in polar coordinates about its centre, all frames at once.
+
+Tissues have the contrast of balanced SSFP. Fat is in opposed phase to water (TE = TR/2), so their borders are dark
+("India ink"). Everything is rendered on a finer grid than the image and reduced by cropping its k-space, so that a
+pixel holds several tissues and edges ring. Coil shading, a smooth phase and noise are added last.
+
+All random numbers of a phantom come from one generator, in the order of the statements. Whoever moves, adds or removes a
+draw changes every phantom and has to raise `VERSION`.
 
 References
 ----------
@@ -43,14 +47,14 @@ class Phantom:
     image
         magnitude, shape ``(t, y, x)``, float32 in [0, 1]
     complex_image
-        the same with its phase, shape ``(t, y, x)``, complex64; its magnitude is ``image``
+        the image with its phase, shape ``(t, y, x)``, complex64; its magnitude is ``image``
     labels
-        shape ``(t, y, x)``, uint8: 0 rest, 1 left ventricular blood (with the papillary muscles, as in
+        shape ``(t, y, x)``, uint8: 0 everything else, 1 left ventricular blood (with the papillary muscles, as in
         clinical contours), 2 myocardium, 3 right ventricular blood
     lv_volume
         volume of the left ventricle, shape ``(t,)``, float32, mL
     ejection_fraction
-        1 - smallest / largest ``lv_volume`` of the frames
+        1 - smallest / largest ``lv_volume``
     group
         one of `GROUPS`
     """
@@ -76,7 +80,7 @@ def cine_phantom(
     Parameters
     ----------
     seed
-        not negative; every seed is another anatomy, the same seed the same arrays
+        not negative; every seed gives another anatomy, and the same seed always gives the same arrays
     shape
         frames, phase encodes, readout points ``(t, y, x)``; the frames cover about 80 % of a heart beat
     group
@@ -86,10 +90,6 @@ def cine_phantom(
         standard deviation of the complex Gaussian noise, relative to bright tissue, at most 1; None draws one
     per_frame
         True scales each frame to [0, 1] by its own smallest and largest magnitude, False the cine as a whole
-
-    Returns
-    -------
-        image, complex image, labels, volume curve, ejection fraction and group
 
     Raises
     ------

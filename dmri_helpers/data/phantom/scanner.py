@@ -1,4 +1,4 @@
-"""What the scanner makes of the phantom: signals of tissues, coil shading, noise, k-space cropping."""
+"""The scanner of the phantom: signals of tissues, coil shading, off-resonance, phase, noise and a finite k-space."""
 
 import numpy as np
 
@@ -15,7 +15,7 @@ TISSUES = {  # T1 and T2 in ms at 1.5 T [3]_, proton density
 
 
 def tissue_signals(rng: np.random.Generator) -> dict[str, float]:
-    """Signal of each tissue, fat about 0.75: balanced SSFP with a repetition time far below T2 [2]_."""
+    """Signal of each tissue with fat at about 0.75: balanced SSFP with a repetition time far below T2 [2]_."""
     flip = np.deg2rad(rng.uniform(45, 70))
     signals = {}
     for name, (t1, t2, density) in TISSUES.items():
@@ -28,7 +28,10 @@ def tissue_signals(rng: np.random.Generator) -> dict[str, float]:
 def acquire(
     rng: np.random.Generator, image: np.ndarray, y: np.ndarray, x: np.ndarray, noise: float | None
 ) -> np.ndarray:
-    """Coil shading, phase, noise and a finite k-space window: complex64, shape (t, y, x)."""
+    """Turn the rendered image into what a scanner reconstructs: complex64, shape ``(t, y, x)``.
+
+    It gets coil shading, a phase, noise (of the standard deviation ``noise``; None draws one) and a finite k-space.
+    """
     v, u = y[:, None], x[None]
     front, front_reach = (rng.uniform(-0.55, -0.35), rng.uniform(-0.15, 0.25)), rng.uniform(0.5, 0.95)
     back, back_reach = (rng.uniform(0.5, 0.8), rng.uniform(-0.2, 0.4)), rng.uniform(0.4, 0.8)
@@ -58,7 +61,7 @@ def acquire(
 
 
 def _settling(rng: np.random.Generator, frames: int, y: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Change of signal on the way to the steady state and as the coils move: smooth over the image."""
+    """Change of the signal, smooth over the image, on the way to the steady state and as the coils move."""
     ky, kx = rng.normal(0, 7, (2, 2))
     phase = rng.uniform(0, 2 * np.pi, 2)
     fields = np.cos(ky[:, None, None] * y[:, None] + kx[:, None, None] * x + phase[:, None, None])
@@ -68,7 +71,7 @@ def _settling(rng: np.random.Generator, frames: int, y: np.ndarray, x: np.ndarra
 
 
 def crop_kspace(kspace: np.ndarray, ny: int, nx: int) -> np.ndarray:
-    """The middle of k-space (zero frequency first, as the FFT has it): a smaller image of the same brightness."""
+    """Keep the middle of k-space, which is ordered as by ``fft2``: a smaller image of the same brightness."""
     scale = np.float32(ny * nx / (kspace.shape[1] * kspace.shape[2]))
     for axis, n in ((1, ny), (2, nx)):
         front, back = (n + 1) // 2, n // 2
@@ -78,7 +81,7 @@ def crop_kspace(kspace: np.ndarray, ny: int, nx: int) -> np.ndarray:
 
 
 def draw_pad(rng: np.random.Generator, signal: np.ndarray, labels: np.ndarray) -> None:
-    """Zero two opposite borders of every fourth seed, in place, as where a smaller image was padded."""
+    """Set two opposite borders to zero, in place, in a quarter of the phantoms, as if a smaller image was padded."""
     if rng.uniform() > 1 / 4:
         return
     axis, share = rng.integers(1, 3), rng.uniform(0.01, 0.08)

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from dmri_helpers import scanner_coils
+from dmri_helpers.data.phantom import coils as scanner_coils
 
 
 def test_field_on_the_axis_of_a_loop_is_the_closed_form():

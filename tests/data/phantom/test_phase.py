@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from dmri_helpers import phantom, scanner_phase
+from dmri_helpers.data import phantom
+from dmri_helpers.data.phantom import phase as scanner_phase
 
 SHAPE = (6, 96, 80)
 

@@ -1,4 +1,4 @@
-"""The drawing of a network, block by block."""
+"""The drawing of a network, block by block (notebook 03)."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -19,21 +19,21 @@ def architecture(blocks: Sequence[Mapping[str, Any]]) -> Figure:
     Parameters
     ----------
     blocks
-        one dictionary per stage, in the order they ran:
+        one dictionary per stage, in the order in which they ran:
 
         ``name``        unique text;
         ``label``       text in the box (default the name);
-        ``shape``       of its output without the batch, ``(channels, y, x)`` or ``(channels, t, y, x)``;
-        ``parameters``  number of its parameters (default 0, then not written);
-        ``level``       how often the image was halved (default 0), deeper is drawn lower;
+        ``shape``       shape of its output without the batch, ``(channels, y, x)`` or ``(channels, t, y, x)``;
+        ``parameters``  number of its parameters (default 0, which is not written);
+        ``level``       how often the image was halved (default 0); a deeper level is drawn lower;
         ``branch``      stages of one branch share a lane with this heading (default one lane for all);
-        ``inputs``      names of the stages it reads (default the one before it in its branch);
+        ``inputs``      names of the stages whose output it reads (default the one before it in its branch);
         ``skips``       names of the stages joined to it by a skip connection (default none)
 
     Raises
     ------
     ValueError
-        if there are no blocks, a name comes twice, or an input or skip names no earlier block
+        if there are no blocks, two have one name, or an input or a skip is not the name of an earlier block
     """
     if not blocks:
         raise ValueError("expected at least one block, found none")
@@ -96,9 +96,9 @@ def architecture(blocks: Sequence[Mapping[str, Any]]) -> Figure:
 def _layout(
     blocks: Sequence[Mapping[str, Any]],
 ) -> tuple[dict[str, tuple[float, float]], list[tuple[str, str, bool]], dict[str, tuple[float, float]]]:
-    """Places of the blocks, arrows (source, target, is a skip), and the place of every branch's heading.
+    """Find the place of every block, the arrows (source, target, is a skip), and the place of every branch's heading.
 
-    A stage stands one column right of what it reads, or about half a column where the level changes.
+    A stage stands one column to the right of the stage it reads, or about half a column where the level changes.
     A lane that merges others starts half-way between them.
     """
     deepest: dict[str, int] = {}

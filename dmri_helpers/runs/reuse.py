@@ -1,4 +1,4 @@
-"""Find the run of exactly this network, training and data again, or make it."""
+"""Reuse of runs: notebooks 04 to 06 train a network only if no run of the same network, training and data exists."""
 
 import json
 import zlib
@@ -20,20 +20,20 @@ def trained(
 ) -> tuple[torch.nn.Module, list[dict], Path]:
     """Load the run of exactly this network, training and data if there is one; otherwise train it.
 
-    Looked for among the weights that come with the package, then in ``runs``, by what their ``config.json`` says;
-    an option that it does not name, since there was no such option yet, has its default. What was interrupted
-    goes on.
+    The run is looked for among the weights that come with the package and then in ``runs``, and is recognised by its
+    ``config.json``. An option that is missing there, because the run is older than the option, counts as its default.
+    An interrupted run is continued.
 
     Parameters
     ----------
     name
-        of the run
+        name of the run
     network, config
-        what is trained, and how
+        the network that is trained and the configuration of its training
     training, validation
         `data.UndersampledCines`
     runs
-        folder for new runs
+        folder in which new runs are made
 
     Returns
     -------
@@ -58,7 +58,7 @@ def trained(
 
 
 def describe_data(training, validation) -> dict:
-    """Which cines and masks were learnt from.
+    """Describe the cines and masks of a training, so that another run on the same data is recognised.
 
     Parameters
     ----------
@@ -67,8 +67,8 @@ def describe_data(training, validation) -> dict:
 
     Returns
     -------
-        source, version of the phantom or checksum of the file's cines; of both sets shape, checksum of the cines
-        that are in them, and the seed of their masks
+        ``source`` and ``version`` of the cines (the version of the phantom, or a checksum of a file's first cines); for
+        each of the two sets its shape, a checksum of the numbers of its cines, and the seed of its masks
     """
     if training.cines.source == "phantom":
         version = phantom.VERSION
@@ -76,18 +76,24 @@ def describe_data(training, validation) -> dict:
         version = zlib.crc32(training.cines[0].numpy().tobytes() + validation.cines[0].numpy().tobytes())
     return {"source": training.cines.source, "version": version} | {
         name: {
-            "shape": list(of.cines.shape),
-            "cines": zlib.crc32(str(of.cines.indices.tolist()).encode()),
-            "seed": of.seed,
+            "shape": list(samples.cines.shape),
+            "cines": zlib.crc32(str(samples.cines.indices.tolist()).encode()),
+            "seed": samples.seed,
         }
-        for name, of in (("training", training), ("validation", validation))
+        for name, samples in (("training", training), ("validation", validation))
     }
 
 
 def _is_run_of(folder: Path, network: NetworkConfig, config: TrainConfig, data: dict) -> bool:
+    """Say whether a folder holds a run of this network, training and data; an option that it lacks has its default."""
     try:
         found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         same = network_config(found["network"]) == network and TrainConfig(**found["training"]) == config
         return same and found["data"] == data
-    except (OSError, ValueError, KeyError, TypeError):  # no run, or one of another version of the package
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+    ):  # not a run, or a run of another version of the package
         return False

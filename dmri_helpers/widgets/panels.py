@@ -1,4 +1,8 @@
-"""An explorer: live with a kernel, a grid of its pictures without one, and a picture for print."""
+"""An explorer shows how a picture depends on its settings: some panels in a row, with a slider for every setting.
+
+With a kernel it is an ipywidgets view that computes every picture anew. Without one it is HTML that holds the pictures
+of a small grid of settings. For print it is the picture of the first settings. `explorers` has those of the course.
+"""
 
 import base64
 import html
@@ -19,18 +23,18 @@ _STYLE = asset("explorer.css")
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture of an explorer."""
+    """One of the pictures that an explorer shows side by side."""
 
     title: str
-    """above it"""
+    """text above the picture"""
     below: str
-    """what the axes are"""
+    """text below the picture, which names the axes"""
     pixels: np.ndarray
-    """bytes, gray ``(h, w)`` or coloured ``(h, w, 3)``"""
+    """the picture as bytes, gray ``(h, w)`` or coloured ``(h, w, 3)``"""
 
     @property
     def aspect(self) -> float:
-        """Width over height on the screen: that of an image; a square for what is thin, such as a mask."""
+        """Width over height on the screen: that of the picture, but 1 if it is very thin, as some masks are."""
         height, width = self.pixels.shape[:2]
         return round(width / height, 3) if 0.3 < width / height < 3 else 1.0
 
@@ -39,11 +43,7 @@ _SCRIPT = asset("explorer.js")
 
 
 class Explorer:
-    """Settings to play with and the pictures they give; see :func:`explorer`.
-
-    With a kernel it is an ipywidgets view, live over all settings. Without one it is HTML that has the pictures of a
-    small grid of settings inside, and a PNG of the first for print and for viewers that run no scripts.
-    """
+    """The object that :func:`explorer` returns and that a notebook displays in the best form it can show."""
 
     def __init__(
         self,
@@ -55,19 +55,19 @@ class Explorer:
         import ipywidgets
 
         self._draw = draw
-        told, panels = draw(**start)  # what is impossible at the start is an error
+        sentence, panels = draw(**start)  # may raise: impossible settings to start from are an error
         wide = {"style": {"description_width": "110px"}, "layout": {"width": "420px"}}
         self.controls = {}
         for name, values in controls.items():
             kind = ipywidgets.Dropdown if isinstance(start[name], str) else ipywidgets.SelectionSlider
             options = [(_word(value), value) for value in values]
             self.controls[name] = kind(options=options, value=start[name], description=_label(name), **wide)
-        self.picture = ipywidgets.HTML(panels_html(told, panels))
+        self.picture = ipywidgets.HTML(panels_html(sentence, panels))
         self.view = ipywidgets.VBox([*self.controls.values(), self.picture])
         for control in self.controls.values():
             control.observe(self._redraw, names="value")
-        self.text = f"{told}: " + ", ".join(panel.title for panel in panels)
-        poster = _poster(told, panels)
+        self.text = f"{sentence}: " + ", ".join(panel.title for panel in panels)
+        poster = _poster(sentence, panels)
         self.png = encode_image(poster, "PNG")
         grid = {name: [*grid.get(name, [start[name]])] for name in controls}
         self.html = _static(draw, grid, start, poster, self.text)
@@ -75,7 +75,7 @@ class Explorer:
     def _redraw(self, change: Any = None) -> None:
         try:
             self.picture.value = panels_html(
-                *self._draw(**{name: one.value for name, one in self.controls.items()})
+                *self._draw(**{name: control.value for name, control in self.controls.items()})
             )
         except ValueError as problem:
             self.picture.value = f'<b role="alert">Not possible: {html.escape(str(problem))}</b>'
@@ -98,22 +98,23 @@ def explorer(
     start: Mapping[str, Any],
     grid: Mapping[str, Sequence[Any]],
 ) -> Explorer:
-    """Put a slider before every setting of a picture.
+    """Make an explorer: a slider or a menu for every setting, and the pictures that follow from the settings.
 
     Parameters
     ----------
     draw
-        ``draw(**settings)`` -> a sentence and the panels; a ValueError is shown to the reader as a message
+        ``draw(**settings)`` -> a sentence about the picture, and its panels. If it raises a ValueError, the reader sees
+        the message in place of the picture.
     controls
         setting -> the values that a slider (numbers) or a menu (words) offers
     start
         setting -> the value to start from
     grid
-        setting -> the values that a page without a kernel offers; settings that it lacks stay at their start
+        setting -> the values that the page without a kernel offers; a setting that is not named keeps its start value
 
     Returns
     -------
-        an object the notebook displays; at most 300 kB
+        an object that the notebook displays, of at most `page.BUDGET` bytes
 
     Raises
     ------
@@ -134,8 +135,8 @@ def _word(value: Any) -> str:
     return "∞" if value == np.inf else value if isinstance(value, str) else f"{value:g}"
 
 
-def panels_html(told: str, panels: Sequence[Panel]) -> str:
-    """Sentence and panels as HTML, for the live view."""
+def panels_html(sentence: str, panels: Sequence[Panel]) -> str:
+    """Write the sentence and the panels as HTML, for the live view."""
     figures = "".join(
         f'<figure style="margin:0;flex:0 1 230px"><figcaption><b>{html.escape(panel.title)}</b></figcaption>'
         f'<img alt="{html.escape(panel.title)}" '
@@ -143,14 +144,16 @@ def panels_html(told: str, panels: Sequence[Panel]) -> str:
         f'src="{data_uri(encode_fast(Image.fromarray(panel.pixels)), "png")}">{html.escape(panel.below)}</figure>'
         for panel in panels
     )
-    return f'<div>{html.escape(told)}</div><div style="display:flex;flex-wrap:wrap;gap:8px">{figures}</div>'
+    return (
+        f'<div>{html.escape(sentence)}</div><div style="display:flex;flex-wrap:wrap;gap:8px">{figures}</div>'
+    )
 
 
-def _poster(told: str, panels: Sequence[Panel]) -> Image.Image:
-    """Sentence and panels in a row, for print."""
+def _poster(sentence: str, panels: Sequence[Panel]) -> Image.Image:
+    """Draw the sentence and the panels in a row, for print."""
     size, gap = 176, 10
     wide = len(panels) * (size + gap) + gap
-    lines = textwrap.wrap(told, wide // 8)
+    lines = textwrap.wrap(sentence, wide // 8)
     top = 26 + 18 * len(lines)
     canvas = Image.new("RGB", (wide, top + size + 22), "white")
     pen = ImageDraw.Draw(canvas)
@@ -168,19 +171,19 @@ def _poster(told: str, panels: Sequence[Panel]) -> Image.Image:
 def _static(
     draw: Callable, grid: Mapping[str, list], start: Mapping[str, Any], poster: Image.Image, text: str
 ) -> str:
-    """The page without a kernel: the pictures of every combination of the grid, as good as the budget allows."""
+    """Write the page for readers without a kernel, with the picture of every combination of the values of the grid."""
     states, images = [], {}
     for values in product(*grid.values()):
         try:
-            told, panels = draw(**dict(zip(grid, values, strict=True)))
+            sentence, panels = draw(**dict(zip(grid, values, strict=True)))
         except ValueError as problem:
-            told, panels = f"Not possible: {problem}", []
+            sentence, panels = f"Not possible: {problem}", []
         shown = []
-        for panel in panels:  # the same picture is kept once
+        for panel in panels:  # a picture that occurs several times is stored once
             key = panel.pixels.shape, panel.pixels.tobytes()
             number, _ = images.setdefault(key, (len(images), panel.pixels))
             shown.append([panel.title, panel.below, number, panel.aspect])
-        states.append({"told": told, "panels": shown})
+        states.append({"told": sentence, "panels": shown})
     controls = [
         {"name": _label(name), "words": list(map(_word, values)), "start": values.index(start[name]),
          "slides": not isinstance(values[0], str)}
@@ -197,15 +200,15 @@ def _static(
 
 
 def _within(pictures: list[np.ndarray], budget: int) -> list[str]:
-    """Data URIs of so many bytes at most; first quality is given up, then resolution."""
+    """Encode pictures as data URIs that fit the budget in bytes: at lower quality, then at lower resolution."""
 
     def encoded(step: int, quality: int) -> list[str]:
         uris = []
         for pixels in pictures:
             image = Image.fromarray(pixels)
-            two = pixels.ndim == 2 and len(np.unique(pixels)) < 3  # masks and curves stay sharp
-            image = image if two else image.reduce(step)
-            uris.append(data_uri(encode_image(image, "WEBP", quality=quality, lossless=two), "webp"))
+            sharp = pixels.ndim == 2 and len(np.unique(pixels)) < 3  # masks and curves have two gray values
+            image = image if sharp else image.reduce(step)
+            uris.append(data_uri(encode_image(image, "WEBP", quality=quality, lossless=sharp), "webp"))
         return uris if sum(map(len, uris)) + 3 * len(uris) <= budget else []
 
     for step in (1, 2, 4):
