@@ -96,7 +96,7 @@ def load(method: str | Path) -> Reconstruct:
     if not file.is_file():
         known = ", ".join([*CLASSICAL, *shipped()])
         raise ValueError(f"{method}: found no such method or weights; expected {known}, or a run folder")
-    return _read_weights(file)
+    return read_weights(file)
 
 
 def load_pretrained(name: str) -> torch.nn.Module:
@@ -126,7 +126,7 @@ def load_pretrained(name: str) -> torch.nn.Module:
         raise ValueError(
             f"{file}: found SHA-256 {found[:12]}..., expected {expected[:12]}...; install the package anew"
         )
-    return _read_weights(file)
+    return read_weights(file)
 
 
 def shipped() -> list[str]:
@@ -139,7 +139,7 @@ def _checksums() -> dict[str, str]:
     return {path: checksum for checksum, path in (line.split() for line in lines)}
 
 
-def _read_weights(file: Path) -> torch.nn.Module:
+def read_weights(file: Path) -> torch.nn.Module:
     """The network of a file that `training.fit` wrote: names and shapes of its weights are checked."""
     try:
         with safe_open(file, "pt") as weights:

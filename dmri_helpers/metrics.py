@@ -1,6 +1,8 @@
-"""Image quality: PSNR, SSIM and NMSE, per frame, per cine, over the volume and in the moving heart.
+"""Image quality: PSNR, SSIM and NMSE, per frame, per cine, over the volume and in the moving heart (notebook 02).
 
-Peak and data range are 1 by convention (magnitudes lie in [0, 1]); they are never guessed from the prediction.
+Peak and data range are 1 by convention (magnitudes lie in [0, 1]); they are never guessed from the prediction. In all
+functions ``recon`` and ``reference`` are one cine each, shape ``(t, y, x)``, tensor or array; complex cines count by
+their magnitude. A ``ValueError`` for other shapes names both.
 """
 
 from collections.abc import Iterable
@@ -19,19 +21,9 @@ def frame_metrics(recon, reference) -> dict[str, np.ndarray]:
     ``PSNR = -10 log10 mean(|x - m|^2)`` in dB with peak 1; SSIM as in Wang et al. [1]_ (Gaussian window of
     1.5 pixels, population covariance); ``NMSE = ||x - m||^2 / ||m||^2``.
 
-    Parameters
-    ----------
-    recon, reference
-        one cine, shape ``(t, y, x)``, tensor or array; complex cines count by their magnitude
-
     Returns
     -------
         ``psnr`` (dB), ``ssim``, ``nmse``, each of shape ``(t,)``; PSNR is infinite where the error is zero
-
-    Raises
-    ------
-    ValueError
-        if the shapes differ or are not ``(t, y, x)``; the message names both
 
     References
     ----------
@@ -56,19 +48,9 @@ def cine_metrics(recon, reference) -> dict[str, float]:
     one volume, as the seed report does. ``psnr_dynamic`` looks only at the pixels that move: temporal standard
     deviation of the reference above 0.05.
 
-    Parameters
-    ----------
-    recon, reference
-        one cine, shape ``(t, y, x)``, tensor or array; complex cines count by their magnitude
-
     Returns
     -------
         the six metrics, PSNR in dB; ``psnr_dynamic`` is NaN where nothing moves
-
-    Raises
-    ------
-    ValueError
-        if the shapes differ or are not ``(t, y, x)``; the message names both
     """
     frames = frame_metrics(recon, reference)
     recon, reference = _magnitudes(recon, reference)

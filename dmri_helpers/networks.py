@@ -110,8 +110,8 @@ class AttentionUNet(nn.Module):
         self.up = nn.ModuleList(nn.ConvTranspose2d(2 * w, w, 2, stride=2) for w in reversed(widths[:-1]))
         self.decoder = nn.ModuleList(_block2d(2 * w, w, dropout) for w in reversed(widths[:-1]))
         self.last = nn.Conv2d(init_features, out_channels, 1)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        for parameter in self.last.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Map images ``(b, in_channels, y, x)`` to ``(b, out_channels, y, x)``, any size (padded inside)."""
@@ -159,8 +159,8 @@ class ResNet3D(nn.Module):
             for _ in range(blocks)
         )
         self.last = nn.Conv3d(features, 2, 1)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        for parameter in self.last.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, cine: torch.Tensor, *hints: torch.Tensor) -> torch.Tensor:
         """Add a learnt residual to a complex cine ``(b, t, y, x)``, seen beside others of that shape."""

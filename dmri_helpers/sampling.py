@@ -1,4 +1,8 @@
-"""Variable-density ky-t masks: which phase-encode lines are measured in which frame."""
+"""Variable-density ky-t masks: which phase-encode lines are measured in which frame (notebook 01).
+
+A mask is boolean, of shape ``(b or 1, t, y, 1)``, and True where a line is sampled; ``y`` is the direction of phase
+encoding.
+"""
 
 import math
 from collections.abc import Sequence
@@ -7,24 +11,10 @@ import torch
 
 
 def line_density(n_lines: int, density: str = "quadratic") -> torch.Tensor:
-    """Relative chance of each phase-encode line to be drawn.
+    """Relative chance of each phase-encode line to be drawn: shape ``(n_lines,)``, largest at the centre.
 
-    Parameters
-    ----------
-    n_lines
-        number of phase-encode lines
-    density
-        ``"quadratic"``: ``(1 - |k| / (n/2))^2``, the seed report's; ``"gaussian"``: standard deviation of an
-        eighth of the field, as k-t FOCUSS draws it [1]_, with a floor of one per cent so that no line is excluded
-
-    Returns
-    -------
-        weights, shape ``(n_lines,)``, float64, largest at the centre ``n_lines // 2``
-
-    Raises
-    ------
-    ValueError
-        if the density is neither of the two
+    ``"quadratic"`` is ``(1 - |k| / (n/2))^2``, the seed report's. ``"gaussian"`` has a standard deviation of an eighth
+    of the field, as k-t FOCUSS draws it [1]_, and a floor of one per cent, so that no line is excluded.
 
     References
     ----------
@@ -58,23 +48,15 @@ def ky_t_mask(
     Parameters
     ----------
     shape
-        of the cines, ``(b, t, y, x)`` or ``(t, y, x)``; ``y`` is the phase-encode direction
+        of the cines, ``(b, t, y, x)`` or ``(t, y, x)``
     acceleration
         number of lines over number of measured lines, at least 1; one for all, or one per cine, shape ``(b,)``
-    center_lines
-        fully sampled lines in the middle of k-space
     density
-        see `line_density`; or weights of your own, shape ``(n_lines,)`` or per cine ``(b, n_lines)``
-    seed
-        the same seed gives the same mask on every machine (drawn on the CPU)
-    generator
-        instead of a seed: draws on the generator's device
+        of `line_density`; or weights of your own, shape ``(n_lines,)`` or per cine ``(b, n_lines)``
+    seed, generator
+        the same seed gives the same mask on every machine (drawn on the CPU); a generator draws on its own device
     device
         where the mask is made; by default where it was drawn
-
-    Returns
-    -------
-        mask, shape ``(b, t, y, 1)``, bool, True where sampled
 
     Raises
     ------
@@ -111,16 +93,7 @@ def ky_t_mask(
 
 
 def achieved_acceleration(mask: torch.Tensor) -> float:
-    """Number of lines over the mean number of lines that were really sampled in a frame.
-
-    Parameters
-    ----------
-    mask
-        shape ``(b or 1, t, y, 1)``, True where sampled
-
-    Returns
-    -------
-        acceleration; infinite for an empty mask
+    """Number of lines over the mean number of lines that were sampled in a frame; infinite for an empty mask.
 
     Examples
     --------

@@ -1,9 +1,14 @@
-"""Train a reconstruction and measure it: the loop that notebook 04 shows, AdamW, losses, precision, evaluation."""
+"""Train a reconstruction and measure it (notebook 04): the loop, AdamW, losses, precision, evaluation.
+
+A ``model`` or ``reconstruct`` is called with k-space and its `operators.ForwardModel` and returns a complex cine
+``(b, t, y, x)``. ``training``, ``validation`` and ``cines`` are `data.UndersampledCines`.
+"""
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from typing import Any
 
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -21,15 +26,7 @@ LOSSES = {
 
 
 class State:
-    """What training changes: the model, its optimizer, perhaps a moving average of its weights, log and best weights.
-
-    Parameters
-    ----------
-    model
-        ``model(kspace, A) -> cine``
-    config
-        rate, decay and moving average
-    """
+    """What training changes: model, optimizer, the moving average of the weights if there is one, log, best weights."""
 
     def __init__(self, model: torch.nn.Module, config: TrainConfig):
         self.model = model
@@ -55,8 +52,9 @@ class State:
 
     def state_dict(self) -> dict:
         """Everything that a run needs to go on, as tensors, numbers and strings."""
-        parts = {"model": self.model, "optimizer": self.optimizer, "average": self.average}
-        saved = {name: part.state_dict() for name, part in parts.items() if part is not None}
+        saved = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        if self.average:
+            saved["average"] = self.average.state_dict()
         return saved | {"best": self.best, "log": self.log}
 
     def load_state_dict(self, saved: dict) -> None:
@@ -109,12 +107,6 @@ def fit(
 
     Parameters
     ----------
-    model
-        ``model(kspace, A) -> cine``, complex, shape ``(b, t, y, x)``
-    training, validation
-        `data.UndersampledCines`
-    config
-        epochs, rate, loss and so on
     run
         a `runs.Run`, which keeps the log and the weights of every epoch and may hold an earlier part of them; None
         keeps nothing
@@ -201,24 +193,9 @@ def step(
     config: TrainConfig,
     weight: float = 1.0,
 ) -> torch.Tensor:
-    """Take one step of training, as `fit` does.
+    """Take one step of training, as `fit` does; ``weight`` scales the gradients, the caller sets the rate.
 
-    Parameters
-    ----------
-    model
-        ``model(kspace, A) -> cine``
-    optimizer
-        of its parameters; the rate is set by the caller
-    batch
-        k-space, forward model and target, as of `data.UndersampledCines.batches`
-    config
-        loss, precision and clipping
-    weight
-        of the gradients
-
-    Returns
-    -------
-        the loss without its weight, shape ``()``, still on the device: nothing has waited for it
+    Returns the loss without its weight, still on the device, so that nothing has waited for it.
     """
     kspace, A, target = batch
     optimizer.zero_grad()
@@ -231,17 +208,8 @@ def step(
     return loss.detach()
 
 
-def evaluate(reconstruct: Callable, cines: Iterable, *, title: str = "evaluate") -> list[dict]:
+def evaluate(reconstruct: Callable, cines: Any, *, title: str = "evaluate") -> list[dict]:
     """Reconstruct cine after cine, in `native_precision`, and measure each.
-
-    Parameters
-    ----------
-    reconstruct
-        ``reconstruct(kspace, A) -> cine``
-    cines
-        `data.UndersampledCines`, whole cines with fixed masks
-    title
-        in front of the progress bar
 
     Returns
     -------

@@ -84,7 +84,7 @@ class Guided:
 
     def __call__(self, regulariser: Callable[..., torch.Tensor], image: torch.Tensor) -> torch.Tensor:
         """Propose a better image."""
-        shown = (image,)
+        shown: tuple[torch.Tensor, ...] = (image,)
         if self.hint is not None:
             change = torch.zeros_like(image) if self.proposal is None else image - self.proposal
             shown = (image, self.hint, change)

@@ -7,8 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dmri_helpers.calibration import coil_maps, noise_level
 from dmri_helpers.fourier import fft2c, fftc_y, ifft2c, ifftc_y
-from dmri_helpers.operators import ForwardModel, coil_maps, conjugate_gradients, noise_level
+from dmri_helpers.operators import ForwardModel, conjugate_gradients
 from dmri_helpers.sampling import ky_t_mask
 
 shapes = st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 17), st.integers(1, 9))

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
-from ..operators import ForwardModel, coil_maps
+from ..calibration import coil_maps
+from ..operators import ForwardModel
 from ..profiles import TrainConfig
 from ..sampling import ky_t_mask, line_density
 from .cines import Cines, random_generator

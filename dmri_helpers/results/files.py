@@ -65,7 +65,7 @@ def save_npz(path: Path, arrays: Mapping[str, Any]) -> None:
     import numpy as np
 
     with whole(path) as file:
-        np.savez(file, **arrays)
+        np.savez(file, **arrays)  # type: ignore[arg-type]  # a key might be called allow_pickle
 
 
 def cache_folder() -> Path:

@@ -1,4 +1,4 @@
-"""Tables of results, as Markdown or aligned text.
+"""Tables of results, as Markdown, aligned text or HTML.
 
 A score is what `metrics.summarise` gives of a metric: ``{"mean", "std", "n"}``. What it cannot know is NaN,
 or null after a way through JSON.
@@ -48,9 +48,8 @@ def cells(
         for name in shown:
             value = summary.get(name)
             n = value.get("n") if isinstance(value, Mapping) else None
-            row.append(
-                score(value, METRICS[name].digits) + (f" (n = {n})" if n and n < counts[method] else "")
-            )
+            fewer = f" (n = {n})" if n and n < counts[method] else ""
+            row.append(score(value, METRICS[name].digits) + fewer)
         rows.append([*row, *([str(counts[method] or "–")] if counted else [])])
     return ["method", *map(heading, shown), *(["n"] if counted else [])], rows
 
@@ -63,7 +62,7 @@ def render(headings: Sequence[str], rows: Iterable[Sequence[str]], style: str = 
     headings, rows
         one text per column
     style
-        a format of `tabulate`: ``pipe`` is Markdown, ``simple`` aligned text
+        a format of `tabulate`: ``pipe`` is Markdown, ``simple`` aligned text, ``unsafehtml`` HTML
     left
         so many columns are aligned to the left, the others to the right
     """

@@ -4,12 +4,19 @@ import json
 import zlib
 from dataclasses import asdict
 from pathlib import Path
-from typing import cast
 
 import torch
 
 from ..data.phantom import phantom
-from ..methods import WEIGHTS, NetworkConfig, build, describe_network, load, load_pretrained, network_config
+from ..methods import (
+    WEIGHTS,
+    NetworkConfig,
+    build,
+    describe_network,
+    load_pretrained,
+    network_config,
+    read_weights,
+)
 from ..profiles import TrainConfig
 from ..training import fit
 from .folder import Run, read_log
@@ -47,7 +54,7 @@ def trained(
             log = read_log(found / "log.csv") if (found / "log.csv").is_file() else []
             if log and log[-1]["epoch"] == config.epochs:
                 shipped = found == WEIGHTS / name
-                model = load_pretrained(name) if shipped else cast(torch.nn.Module, load(found))
+                model = load_pretrained(name) if shipped else read_weights(found / "best.safetensors")
                 return model, log, found
             if found.parent == Path(runs):
                 folder = found
