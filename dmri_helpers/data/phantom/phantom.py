@@ -8,8 +8,8 @@ Tissues have the contrast of balanced SSFP. Fat is in opposed phase to water (TE
 ("India ink"). Everything is rendered on a finer grid than the image and reduced by cropping its k-space, so that a
 pixel holds several tissues and edges ring. Coil shading, a smooth phase and noise are added last.
 
-All random numbers of a phantom come from one generator, in the order of the statements. Whoever moves, adds or removes a
-draw changes every phantom and has to raise `VERSION`.
+All random numbers of a phantom come from one generator, in the order of the statements. Whoever moves, adds or removes
+a draw changes every phantom and has to raise `VERSION`.
 
 References
 ----------
