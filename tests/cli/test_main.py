@@ -338,19 +338,6 @@ def test_train_on_phantoms_by_default():
     assert json.loads(Path("run/config.json").read_text())["data"]["source"] == "phantom"
 
 
-def test_every_hyper_parameter_is_a_flag(capsys):
-    from dataclasses import fields
-
-    profile = PROFILES["tiny"]
-    for model in ("dual_unet", "unrolled"):
-        assert cli.main(["train", "--model", model, "--help"]) == 0
-        text = capsys.readouterr().out
-        for config in (getattr(profile, model), getattr(profile, f"{model}_training")):
-            for option in fields(config):
-                flag = option.name.replace("_", "-")
-                assert f"--{flag}" in text or f"--no-{flag}" in text
-
-
 def test_profile_gives_the_defaults():
     command = _parse(["train", "--out", "x", "--profile", "demo", "--model", "unrolled", "--cascades", "2"])
     demo = PROFILES["demo"]
