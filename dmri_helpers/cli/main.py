@@ -22,7 +22,7 @@ from tyro.conf import (
 from .. import profiles
 from .cines import Fetch, Import, ImportACDC, Info, Phantom
 from .evaluate import Evaluate, Reconstruct
-from .output import PROFILES, UsageError
+from .output import PROFILES, UsageError, one_line
 from .report import Report
 from .studies import Bench, Fingerprint, Sweep
 from .train import Train, command_to_go_on
@@ -73,8 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 1
         if isinstance(error, RuntimeError) and "memory" not in str(error):
             raise
-        message = " ".join(str(error).split()) or type(error).__name__
-        print(f"dmri: error: {message}", file=sys.stderr)
+        print(f"dmri: error: {one_line(error)}", file=sys.stderr)
         return 2
     return 0
 

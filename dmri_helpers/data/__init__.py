@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "cines": ["Cines", "UndersampledCines", "split"],
         "formats.raw": ["DataError"],
-        "opening": ["checked", "open_cine"],
+        "opening": ["import_acdc", "import_cines", "open_cine"],
         "phantom.cache": ["phantom_arrays", "phantom_truth"],
     },
 )

@@ -5,7 +5,18 @@ from pathlib import Path
 import numpy as np
 
 from .ismrmrd import holds_acquisitions, ismrmrd
-from .raw import Raw, axes_note, choose_key, error, list_text, put_in_order, reading_file, size_text
+from .raw import (
+    Raw,
+    axes_in_doubt,
+    axes_note,
+    choose_key,
+    error,
+    list_text,
+    put_in_order,
+    reading_file,
+    refuse_kspace,
+    size_text,
+)
 
 
 def npy(path: Path, axes: str | None = None) -> Raw:
@@ -55,10 +66,14 @@ def npz(path: Path, key: str = "dataset", axes: str | None = None) -> Raw:
     """
     with reading_file(path), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         if key not in archive.files:
-            raise error(path, list_text(map(repr, archive.files), "keys"), f"the key {key!r}")
+            raise error(path, list_text(map(repr, archive.files), "keys"), f"the key {key!r}", "key")
         known = next((name for name in ("groups", "patient") if name in archive.files), None)
         groups = None if known is None else np.asarray(archive[known])
-        return Raw(path, put_in_order(path, np.asarray(archive[key]), axes), groups)
+        array = np.asarray(archive[refuse_kspace(path, key)])
+    own = key == "dataset"  # what the course itself writes: its axes are known, and a doubt is only said
+    doubt = axes_in_doubt(array.shape) if own and axes is None and array.ndim in (3, 4) else ""
+    notes = [f"{doubt}: are the axes in another order?"] if doubt else []
+    return Raw(path, put_in_order(path, array, axes, doubt=not own), groups, notes=notes)
 
 
 def matlab(path: Path, key: str | None = None, axes: str | None = None) -> Raw:
@@ -128,7 +143,7 @@ def hdf5(path: Path, key: str | None = None, axes: str | None = None) -> Raw:
     with reading_file(path), h5py.File(path, "r") as file:
         raw_data = [name for name, group in file.items() if holds_acquisitions(group)]
         if raw_data and axes is not None:
-            raise error(path, "ISMRMRD raw data, in which --axes means nothing", "no --axes")
+            raise error(path, "ISMRMRD raw data, in which the option axes means nothing", "no axes")
         if raw_data:
             return ismrmrd(path, choose_key(path, key, raw_data, raw_data, map(repr, raw_data)))
         names: list[str] = []

@@ -1,7 +1,12 @@
-"""NIfTI files, and ACDC's folder of patients."""
+"""NIfTI files, packed by gzip or not, and ACDC's folder of patients (no notebook; see `formats.raw`)."""
 
+import gzip
+import zlib
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from tqdm import tqdm
@@ -29,18 +34,13 @@ def nifti(path: Path, axes: str = "yxnt") -> Raw:
     Parameters
     ----------
     path
-        ``.nii`` or ``.nii.gz``
+        a file, whatever its name
     axes
-        see `read`; ``xynt`` lays the phase-encode direction along axis 1
+        see `reading.read`; ``xynt`` lays the phase-encode direction along axis 1
 
     Returns
     -------
         cines of shape ``(slice, t, y, x)``
-
-    Raises
-    ------
-    DataError
-        if the file is damaged, truncated or not 4-D
     """
     array = _nifti_array(path, len(axes))
     cines = put_in_order(path, array, axes)
@@ -84,9 +84,6 @@ def acdc(
 
     Raises
     ------
-    DataError
-        if there is no such file, a file is damaged or not 4-D, or no patient has enough frames and slices
-
     ValueError
         if ``frames`` or ``size`` is below 1
 
@@ -107,7 +104,8 @@ def acdc(
 
     notes, slices = [], []
     for patient, file in tqdm(sorted(files.items()), "headers", unit="patient", delay=2):
-        _, _, n_slices, n_frames = _nifti(file).shape
+        with _opened(file) as (image, _):
+            _, _, n_slices, n_frames = image.shape
         if n_frames < frames:
             notes.append(f"{patient} left out: {n_frames} frames, at least {frames} are needed")
         elif n_slices <= 6:
@@ -143,18 +141,41 @@ def acdc(
     return Raw(path, cines, np.unique(patients, return_inverse=True)[1], patients, notes)
 
 
-def _nifti(path: Path, ndim: int = 4):
+def is_nifti(path: Path) -> bool:
+    """Whether a file begins as NIfTI-1 or NIfTI-2 does, or as gzip with one of them inside."""
+    try:
+        with _unpacked(path) as stream:
+            head = stream.read(348)
+    except (OSError, EOFError, zlib.error):
+        return False
+    return head[344:348] == b"n+1\0" or head[4:8] == b"n+2\0"
+
+
+def _unpacked(path: Path) -> BinaryIO:
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    return gzip.open(path) if packed else path.open("rb")
+
+
+@contextmanager
+def _opened(path: Path, ndim: int = 4) -> Iterator[tuple]:
+    """Open a NIfTI file: the image, of which only the header is read, and the stream that it comes from."""
     import nibabel
 
-    with reading_file(path):
-        image = nibabel.load(path)
-    if len(image.shape) != ndim:
-        raise error(
-            path, f"a {len(image.shape)}-D NIfTI file, {size_text(image.shape)}", "4-D: y, x, slice, frame"
-        )
-    return image
+    with reading_file(path), _unpacked(path) as stream:
+        kind = nibabel.Nifti2Image if stream.read(8)[4:] == b"n+2\0" else nibabel.Nifti1Image
+        stream.seek(0)
+        image = kind.from_stream(stream)
+        if len(image.shape) != ndim:
+            found = f"a {len(image.shape)}-D NIfTI file, {size_text(image.shape)}"
+            raise error(path, found, "4-D: y, x, slice, frame")
+        yield image, stream
 
 
 def _nifti_array(path: Path, ndim: int = 4) -> np.ndarray:
-    with reading_file(path):
-        return np.asanyarray(_nifti(path, ndim).dataobj)
+    with _opened(path, ndim) as (image, stream):
+        array = np.asanyarray(image.dataobj)
+        if isinstance(stream, gzip.GzipFile):
+            while stream.read(1 << 20):  # the checksum stands at the very end
+                pass
+    return array
