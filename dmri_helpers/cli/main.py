@@ -53,6 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         exit code: 0 done, 2 wrong input (one line on stderr), 130 interrupted
     """
     argv = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without a sign must not cost a finished result
     try:
         if _parse(argv)():
             print(f"go on with: {command_to_go_on(argv)}")

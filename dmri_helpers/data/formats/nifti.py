@@ -1,6 +1,7 @@
-"""NIfTI files, packed by gzip or not, and ACDC's folder of patients (no notebook; see `formats.raw`)."""
+"""NIfTI files, packed by gzip or not; folders of them, ACDC's among them (no notebook; see `formats.raw`)."""
 
 import gzip
+import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -19,10 +20,13 @@ from .raw import (
     files_in,
     fitted_cine,
     fitting,
+    list_text,
     put_in_order,
     reading_file,
     size_text,
 )
+
+_LABELS = 20  # no set of labels has more classes, no image so few grey values
 
 
 def nifti(path: Path, axes: str = "yxnt") -> Raw:
@@ -46,6 +50,38 @@ def nifti(path: Path, axes: str = "yxnt") -> Raw:
     cines = put_in_order(path, array, axes)
     notes = [f"NIfTI array {size_text(array.shape)}: axes taken as ({', '.join(axes)}), n the slices"]
     return Raw(path, cines, np.zeros(len(cines), int), notes=notes)
+
+
+def nifti_folder(path: Path, axes: str = "yxnt") -> Raw:
+    """Read all 4-D NIfTI files in a folder and below, a patient each, without the labels that lie beside them.
+
+    Files of one slice in one folder are the slices of one patient. Labels are known by their names (``_gt``,
+    ``label``, ``seg``, ``mask``), or by their values, whole numbers from 0 to 20 at most. ``axes`` as in `nifti`.
+    """
+    cines, groups, patients, left_out = [], [], {}, []
+    files = [file for file in files_in(path) if file.name.lower().endswith((".nii", ".nii.gz"))]
+    for file in tqdm(files, "NIfTI", unit="file", delay=2):
+        if re.search(r"(^|[_.-])(gt|labels?|seg(mentation)?|masks?)[_.-]", file.name.lower()):
+            left_out.append(f"{file.name} (labels by its name)")
+            continue
+        with _opened(file, None) as (image, _):
+            shape = image.shape
+        if len(shape) != 4 or 1 in shape[3:]:
+            left_out.append(f"{file.name} ({size_text(shape)})")
+            continue
+        array = _nifti_array(file)
+        if 0 <= array.min() and array.max() <= _LABELS and (array == np.rint(array)).all():
+            left_out.append(f"{file.name} (labels by its values)")
+            continue
+        cines += list(put_in_order(file, array, axes))
+        slices = shape[axes.index("n")]
+        groups += [patients.setdefault(file.parent if slices == 1 else file, len(patients))] * slices
+    if not cines:
+        raise error(path, f"no 4-D image in {list_text(left_out, 'NIfTI files')}", "one at least")
+    counts = f"{count_text(len(files) - len(left_out), 'NIfTI file')}, {count_text(len(patients), 'patient')}"
+    notes = [f"{counts}: axes taken as ({', '.join(axes)}), n the slices"]
+    notes += [f"left out: {list_text(left_out, 'files')}"] if left_out else []
+    return Raw(path, cines, np.array(groups), notes=notes)
 
 
 def acdc(
@@ -158,7 +194,7 @@ def _unpacked(path: Path) -> BinaryIO:
 
 
 @contextmanager
-def _opened(path: Path, ndim: int = 4) -> Iterator[tuple]:
+def _opened(path: Path, ndim: int | None = 4) -> Iterator[tuple]:
     """Open a NIfTI file: the image, of which only the header is read, and the stream that it comes from."""
     import nibabel
 
@@ -166,7 +202,7 @@ def _opened(path: Path, ndim: int = 4) -> Iterator[tuple]:
         kind = nibabel.Nifti2Image if stream.read(8)[4:] == b"n+2\0" else nibabel.Nifti1Image
         stream.seek(0)
         image = kind.from_stream(stream)
-        if len(image.shape) != ndim:
+        if ndim is not None and len(image.shape) != ndim:
             found = f"a {len(image.shape)}-D NIfTI file, {size_text(image.shape)}"
             raise error(path, found, "4-D: y, x, slice, frame")
         yield image, stream

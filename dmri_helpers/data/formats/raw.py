@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 EXPECTED = (
-    "cines of shape (n, t, y, x) or (t, y, x) in a .npz (key 'dataset') or .npy, a 4-D NIfTI file, a DICOM "
-    "file or folder, ACDC's folder of patients, a MATLAB or HDF5 file, or ISMRMRD raw data"
+    "cines of shape (n, t, y, x) or (t, y, x) in a .npz (key 'dataset') or .npy, 4-D NIfTI (file or folder), DICOM "
+    "(file or folder), ACDC's folder of patients, MATLAB, HDF5, BART's .cfl, or ISMRMRD raw data"
 )
 
 

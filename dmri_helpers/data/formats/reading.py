@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .arrays import hdf5, matlab, npy, npz
+from .bart import bart, is_bart
 from .dicom import begins_with_an_element, dicom
-from .nifti import acdc, is_nifti, nifti
+from .nifti import acdc, is_nifti, nifti, nifti_folder
 from .raw import Raw, error, files_in, one_size, reading_error
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -33,7 +34,7 @@ def read(
     Parameters
     ----------
     path
-        a file, a folder of DICOM files or ACDC's folder of patients
+        a file, or a folder of DICOM files, of NIfTI files or of ACDC's patients
     n
         at most the first so many cines, where that saves reading the others
     key
@@ -78,7 +79,7 @@ def _reader(path: Path) -> tuple[Callable[..., Raw], tuple[str, ...]]:
         if any(name.endswith(("_4d.nii", "_4d.nii.gz")) for name in names):
             return acdc, ()
         if any(name.endswith((".nii", ".nii.gz")) for name in names):
-            raise error(path, "a folder of NIfTI files, none named *_4d.nii.gz", "one file, or ACDC's folder")
+            return nifti_folder, ("axes",)
         return dicom, ("series",)
     try:
         with path.open("rb") as file:
@@ -99,6 +100,8 @@ def _reader(path: Path) -> tuple[Callable[..., Raw], tuple[str, ...]]:
         return dicom, ("series",)
     if head.startswith((_HDF5, b"MATLAB 7.3")) or head[512:] == _HDF5:
         return hdf5, ("key", "axes")
+    if is_bart(path):
+        return bart, ()
     if head.startswith(b"MATLAB 5.0"):
         return matlab, ("key", "axes")
     raise error(

@@ -107,6 +107,67 @@ def test_labels_are_named():
     assert not [note for note in open_cine("image.npy").notes if "labels" in note]
 
 
+# ------------------------------------------------------------------------------------------------- files
+
+
+def write_nifti(path: str, array: np.ndarray) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), path)
+
+
+@pytest.mark.parametrize("labels", ["A_sa_gt.nii.gz", "label.nii", "A_sa-seg.nii.gz", "contours.nii.gz"])
+def test_a_folder_of_patients_without_their_labels(labels):
+    """As M&Ms, UK Biobank: a file for each patient, whatever its name, labels beside it."""
+    cines = hearts(3, 8, 32, 24)
+    for number in range(3):
+        write_nifti(f"mnms/P{number}/P{number}_sa.nii.gz", cines.transpose(2, 3, 0, 1) + 10 * number)
+        write_nifti(f"mnms/P{number}/{labels}", (cines > 800).transpose(2, 3, 0, 1).astype(float))
+    found = open_cine("mnms")
+    assert found.shape == (9, 8, 32, 24) and found.groups.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    np.testing.assert_allclose(found[1], cines[1] / cines[1].max(), rtol=1e-6)
+    assert found.notes[1].startswith("left out") and found.notes[1].count(labels) == 3
+    assert import_cines("mnms", axes="xynt").shape == (9, 8, 24, 32)
+
+
+def test_a_patient_with_a_file_for_every_slice():
+    cines = hearts(3, 8, 32, 24)
+    for number in range(3):
+        write_nifti(f"per_slice/sax_{number}.nii.gz", cines.transpose(2, 3, 0, 1)[:, :, number : number + 1])
+    found = open_cine("per_slice")
+    assert found.shape == (3, 8, 32, 24) and found.groups.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("key", ["mrStruct.dataAy", "mrStruct/dataAy", None])
+def test_a_field_of_a_matlab_structure(key):
+    cines = hearts(3, 8, 32, 24).astype(np.float32)
+    inner = {"dataAy": cines.transpose(2, 3, 0, 1), "vox": np.array([1.4, 1.4, 10, 0])}
+    savemat("a.mat", {"mrStruct": inner, "other": {"deep": {"er": np.ones((2, 2))}}})
+    found = import_cines("a.mat", key=key, axes="yxnt")
+    np.testing.assert_allclose(found.tensor(), cines / cines.max((1, 2, 3), keepdims=True), rtol=1e-6)
+    with pytest.raises(DataError, match="'mrStruct/vox'.*'other/deep/er'"):
+        import_cines("a.mat", key="mrStruct/nothing")
+
+
+@pytest.mark.parametrize("name", ["a.cfl", "a.hdr"])
+def test_images_of_bart(name):
+    cines = (hearts(2, 8, 32, 24) / 1000 * np.exp(0.5j)).astype(np.complex64)
+    sizes = [32, 24, *[1] * 8, 8, 1, 1, 2, 1, 1]
+    Path("a.hdr").write_text(f"# Dimensions\n{' '.join(map(str, sizes))} \n")
+    cines.transpose(2, 3, 1, 0).ravel(order="F").tofile("a.cfl")
+    found = open_cine(name)
+    np.testing.assert_array_equal(found.tensor(), cines)
+    assert found.groups.tolist() == [0, 0]
+    Path("a.hdr").write_text("# Dimensions\n32 24 1 2 1 1 1 1 1 1 8 1 1 1 1 1 \n")
+    with pytest.raises(DataError, match="an array of BART of 32 x 24 x 1 x 2"):
+        open_cine(name)
+    Path("a.cfl").write_bytes(Path("a.cfl").read_bytes()[:-8])
+    with pytest.raises(DataError, match="as the header says"):
+        open_cine(name)
+    Path("a.cfl").unlink()
+    with pytest.raises(DataError, match="damaged|no such file"):
+        open_cine(name)
+
+
 # ------------------------------------------------------------------------------------------------- DICOM
 
 

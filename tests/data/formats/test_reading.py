@@ -177,8 +177,8 @@ def test_wrong_nifti(capsys):
     assert "damaged" in wrong("cut.nii")
     Path("text.nii").write_text("x" * 1000)
     assert "damaged" in wrong("text.nii")
-    write_nifti("many/b.nii.gz", cine(8, 6, 3, 5))
-    assert "none named *_4d.nii.gz" in wrong("many")
+    write_nifti("many/b.nii.gz", cine(8, 6, 3))
+    assert "no 4-D image in the NIfTI files b.nii.gz (8 x 6 x 3)" in wrong("many")
     assert "a damaged file" in refused(capsys, "info", "cut.nii.gz")
 
 
