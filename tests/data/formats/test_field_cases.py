@@ -16,12 +16,6 @@ from scipy.io import savemat
 from dmri_helpers.data import DataError, import_cines, open_cine
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def hearts(slices: int, frames: int, y: int, x: int) -> np.ndarray:
     """Beating disks ``(slice, t, y, x)``, 100 to 1000."""
     rows, columns = np.mgrid[:y, :x]
