@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from .cines import Cines
@@ -27,7 +28,8 @@ def open_cine(
 
     A file or folder is read through one of the readers of `formats`: ``.npz`` (key ``dataset``), ``.npy``, NIfTI,
     DICOM, MATLAB, HDF5, ISMRMRD raw data, ACDC's folder of patients; cines of any size, all of one. In a ``.npz``
-    the key ``groups`` or ``patient``, shape ``(n,)``, may say which cines belong together. Values are brought to
+    the key ``groups`` or ``patient``, shape ``(n,)``, may say which cines belong together, and the key ``coils``,
+    shape ``(c, y, x)`` or ``(n, c, y, x)``, hold the sensitivities of the receive coils. Values are brought to
     magnitudes in [0, 1]: a cine that exceeds 1 and every cine of integers is divided by its own largest
     magnitude; negative reals are kept, as the sign of a complex image. `Cines.notes` says what was done. Pickled
     objects are never loaded.
@@ -84,11 +86,35 @@ def checked(raw: Raw, n: int | None = None) -> Cines:
     Raises
     ------
     DataError
-        if a cine is constant or not finite, or the groups do not fit
+        if a cine is constant or not finite, or groups or coil maps do not fit
     """
     groups = None if raw.groups is None else _group_numbers(raw.path, raw.groups, len(raw.cines))[:n]
     array, notes = _to_unit_magnitude(raw.path, raw.cines[:n])
-    return Cines(array, os.path.basename(os.path.abspath(raw.path)), groups, [*raw.notes, *notes])
+    coils = None
+    if raw.coils is not None:
+        maps = raw.coils if len(raw.coils) == 1 else raw.coils[:n]
+        coils, changed = _to_unit_sensitivity(raw.path, maps)
+        notes += changed
+    return Cines(
+        array, os.path.basename(os.path.abspath(raw.path)), groups, [*raw.notes, *notes], coils=coils
+    )
+
+
+def _to_unit_sensitivity(path: Path, maps: np.ndarray) -> tuple[torch.Tensor, list[str]]:
+    """Check maps of coils, shape ``(1 or n, c, y, x)``, and divide them by their root sum of squares."""
+    bad = maps.size - np.count_nonzero(np.isfinite(maps))
+    if bad:
+        raise _error(path, f"{bad} values that are NaN or infinite in the coils", "finite numbers")
+    for i, one in enumerate(maps):
+        if not one.any():
+            raise _error(path, f"coils that are zero everywhere (maps {i})", "maps of sensitivities")
+    root = np.sqrt((np.abs(maps) ** 2).sum(1, keepdims=True))
+    there = root > 0
+    coils = torch.from_numpy((maps / np.where(there, root, 1)).astype(np.complex64))[:, :, None]
+    if np.abs(root[there] - 1).max() < 1e-3:
+        return coils, []
+    low, high = root[there].min(), root[there].max()
+    return coils, [f"coils divided by their root sum of squares ({low:.3g} to {high:.3g}, now 1)"]
 
 
 def _group_numbers(path: Path, groups: np.ndarray, n: int) -> np.ndarray:

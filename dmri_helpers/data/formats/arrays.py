@@ -38,7 +38,8 @@ def npz(path: Path, key: str = "dataset", axes: str | None = None) -> Raw:
     Parameters
     ----------
     path
-        the file; its key ``groups`` or ``patient`` may say which cines belong together
+        the file; its key ``groups`` or ``patient`` may say which cines belong together, and its key ``coils`` have
+        the maps of the coils, ``(c, y, x)`` for all cines or ``(n, c, y, x)``, whatever the order of the axes
     key
         of the array
     axes
@@ -51,14 +52,28 @@ def npz(path: Path, key: str = "dataset", axes: str | None = None) -> Raw:
     Raises
     ------
     DataError
-        if the file is damaged, lacks the key or holds no numbers of 3 or 4 dimensions there
+        if the file is damaged, lacks the key, or holds no numbers of 3 or 4 dimensions there or as maps of coils
     """
     with reading_file(path), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         if key not in archive.files:
             raise error(path, list_text(map(repr, archive.files), "keys"), f"the key {key!r}")
         known = next((name for name in ("groups", "patient") if name in archive.files), None)
         groups = None if known is None else np.asarray(archive[known])
-        return Raw(path, put_in_order(path, np.asarray(archive[key]), axes), groups)
+        cines = put_in_order(path, np.asarray(archive[key]), axes)
+        coils = _coil_maps(path, archive["coils"], cines.shape) if "coils" in archive.files else None
+        return Raw(path, cines, groups, coils=coils)
+
+
+def _coil_maps(path: Path, maps: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Maps of the size of the cines, shape ``(1 or n, c, y, x)``."""
+    n, _, y, x = shape
+    found = maps.shape
+    maps = maps[None] if maps.ndim == 3 else maps
+    fits = maps.ndim == 4 and maps.size and len(maps) in (1, n) and maps.shape[2:] == (y, x)
+    if not fits or maps.dtype.kind not in "fciu":
+        expected = f"numbers of shape (c, {y}, {x}) or ({n}, c, {y}, {x})"
+        raise error(path, f"coils of shape {found}, {maps.dtype}", expected)
+    return maps
 
 
 def matlab(path: Path, key: str | None = None, axes: str | None = None) -> Raw:
