@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from .cines import Cines
@@ -36,8 +37,9 @@ def open_cine(
 
     A file or folder is read through one of the readers of `formats`: ``.npz`` (key ``dataset``), ``.npy``, NIfTI,
     DICOM, MATLAB, HDF5, ISMRMRD raw data, ACDC's folder of patients; cines of any size, all of one. In a ``.npz``
-    the key ``groups`` or ``patient``, shape ``(n,)``, may say which cines belong together. `import_cines` takes
-    options where a file needs them.
+    the key ``groups`` or ``patient``, shape ``(n,)``, may say which cines belong together, and the key ``coils``,
+    shape ``(c, y, x)`` or ``(n, c, y, x)``, hold the sensitivities of the receive coils. `import_cines` takes options
+    where a file needs them.
 
     Phantoms are generated once, one after the other onto the disk, and kept in the folder of the environment
     variable ``DMRI_CACHE`` (default ``~/.cache/dmri``) for each version of the phantom. They are memory-mapped, as
@@ -125,7 +127,28 @@ def _checked(raw: Raw, n: int | None = None) -> ImportedCines:
     source = os.path.basename(os.path.abspath(raw.path))
     cines = ImportedCines(array, source, groups, [*raw.notes, *notes])
     cines.patients = None if raw.patients is None else raw.patients[:n]
+    if raw.coils is not None:
+        maps = raw.coils if len(raw.coils) == 1 else raw.coils[:n]
+        cines.coils, changed = _to_unit_sensitivity(raw.path, maps)
+        cines.notes += changed
     return cines
+
+
+def _to_unit_sensitivity(path: Path, maps: np.ndarray) -> tuple[torch.Tensor, list[str]]:
+    """Check maps of coils, shape ``(1 or n, c, y, x)``, and divide them by their root sum of squares."""
+    bad = maps.size - np.count_nonzero(np.isfinite(maps))
+    if bad:
+        raise _error(path, f"{bad} values that are NaN or infinite in the coils", "finite numbers")
+    for i, one in enumerate(maps):
+        if not one.any():
+            raise _error(path, f"coils that are zero everywhere (maps {i})", "maps of sensitivities")
+    root = np.sqrt((np.abs(maps) ** 2).sum(1, keepdims=True))
+    there = root > 0
+    coils = torch.from_numpy((maps / np.where(there, root, 1)).astype(np.complex64))[:, :, None]
+    if np.abs(root[there] - 1).max() < 1e-3:
+        return coils, []
+    low, high = root[there].min(), root[there].max()
+    return coils, [f"coils divided by their root sum of squares ({low:.3g} to {high:.3g}, now 1)"]
 
 
 def _group_numbers(path: Path, groups: np.ndarray, n: int) -> np.ndarray:

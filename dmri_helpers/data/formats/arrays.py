@@ -33,7 +33,8 @@ def npy(path: Path, axes: str | None = None) -> Raw:
 def npz(path: Path, key: str = "dataset", axes: str | None = None) -> Raw:
     """Read an array of a ``.npz``; pickled objects are never loaded.
 
-    Its key ``groups`` or ``patient`` may say which cines belong together; the groups are handed on as they are.
+    Its key ``groups`` or ``patient`` may say which cines belong together; the groups are handed on as they are. Its key
+    ``coils`` may have the maps of the coils, ``(c, y, x)`` for all cines or ``(n, c, y, x)``.
     """
     with reading_file(path), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         if key not in archive.files:
@@ -41,10 +42,25 @@ def npz(path: Path, key: str = "dataset", axes: str | None = None) -> Raw:
         known = next((name for name in ("groups", "patient") if name in archive.files), None)
         groups = None if known is None else np.asarray(archive[known])
         array = np.asarray(archive[refuse_kspace(path, key)])
+        maps = np.asarray(archive["coils"]) if "coils" in archive.files else None
     own = key == "dataset"  # what the course itself writes: its axes are known, and a doubt is only said
     doubt = axes_in_doubt(array.shape) if own and axes is None and array.ndim in (3, 4) else ""
     notes = [f"{doubt}: are the axes in another order?"] if doubt else []
-    return Raw(path, put_in_order(path, array, axes, doubt=not own), groups, notes=notes)
+    cines = put_in_order(path, array, axes, doubt=not own)
+    coils = None if maps is None else _coil_maps(path, maps, cines.shape)
+    return Raw(path, cines, groups, notes=notes, coils=coils)
+
+
+def _coil_maps(path: Path, maps: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Maps of the size of the cines, shape ``(1 or n, c, y, x)``."""
+    n, _, y, x = shape
+    found = maps.shape
+    maps = maps[None] if maps.ndim == 3 else maps
+    fits = maps.ndim == 4 and maps.size and len(maps) in (1, n) and maps.shape[2:] == (y, x)
+    if not fits or maps.dtype.kind not in "fciu":
+        expected = f"numbers of shape (c, {y}, {x}) or ({n}, c, {y}, {x})"
+        raise error(path, f"coils of shape {found}, {maps.dtype}", expected)
+    return maps
 
 
 def matlab(path: Path, key: str | None = None, axes: str | None = None) -> Raw:

@@ -58,6 +58,8 @@ class Raw:
         shape ``(n,)``, the names of public data sets (``patient001``); None otherwise
     notes
         the account of what was done, line by line
+    coils
+        maps of the coils' sensitivities, shape ``(1 or n, c, y, x)``; None where there are none
     """
 
     path: Path
@@ -65,6 +67,7 @@ class Raw:
     groups: np.ndarray | None = None
     patients: np.ndarray | None = None
     notes: list[str] = field(default_factory=list)
+    coils: np.ndarray | None = None
 
 
 def one_size(raw: Raw, frames: int | None = None, size: int | None = None, per_frame: bool = False) -> Raw:
@@ -110,7 +113,10 @@ def one_size(raw: Raw, frames: int | None = None, size: int | None = None, per_f
     for i, cine in enumerate(raw.cines):
         cines[i] = fitted_cine(raw.path, cine, frames, size, per_frame)
     notes = raw.notes + fitting(shapes, frames, size, per_frame)
-    return Raw(raw.path, cines, raw.groups, raw.patients, notes)
+    coils = raw.coils
+    if coils is not None and size is not None:
+        coils = np.stack([fitted_cine(raw.path, maps, None, size, False) for maps in coils])
+    return Raw(raw.path, cines, raw.groups, raw.patients, notes, coils)
 
 
 def check_at_least_one(frames: int | None, size: int | None) -> None:
