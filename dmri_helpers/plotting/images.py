@@ -266,7 +266,12 @@ def gallery(images: Sequence[Any], titles: Sequence[str], across: int = 4) -> Fi
 
 
 @house_style
-def maps(named: Mapping[str, Any], label: str, limits: tuple[float, float], across: int = 4) -> Figure:
+def maps(
+    named: Mapping[str, Any],
+    label: str,
+    limits: tuple[float, float],
+    axes: tuple[str, str] = ("x (pixel)", "y (pixel)"),
+) -> Figure:
     """Draw maps of one quantity, such as coil maps or g-factors, with a colour bar that all of them share.
 
     Parameters
@@ -277,26 +282,20 @@ def maps(named: Mapping[str, Any], label: str, limits: tuple[float, float], acro
         name of the quantity, written at the colour bar
     limits
         the values at both ends of the colour bar
-    across
-        how many maps stand in a row
+    axes
+        names of the axes
     """
     arrays = {title: magnitude(values) for title, values in named.items()}
     shapes = {values.shape for values in arrays.values()}
     if len(shapes) != 1 or len(shape := shapes.pop()) != 2:
         raise ValueError(f"expected maps (y, x) of one shape, found {[v.shape for v in arrays.values()]}")
-    across = min(across, len(arrays))
-    down = -(-len(arrays) // across)
-    height = min(down * (0.5 + 0.9 * PANEL * shape[0] / shape[1]) + 0.4, 14)
-    figure, axes = plt.subplots(
-        down, across, squeeze=False, sharex=True, sharey=True, figsize=(PANEL * across + 1.2, height)
+    lines, columns = shape
+    height = min(PANEL * max(lines / columns, 0.8), 5) + 0.6
+    figure, panels = plt.subplots(
+        1, len(arrays), squeeze=False, sharey=True, figsize=(PANEL * len(arrays) + 1.2, height)
     )
-    for number, ax in enumerate(axes.flat):
-        if number >= len(arrays):
-            ax.set_axis_off()
-            continue
-        title, values = list(arrays.items())[number]
+    for ax, (title, values) in zip(panels[0], arrays.items(), strict=True):
         shown = ax.imshow(values, cmap=MAP, vmin=limits[0], vmax=limits[1])
-        below = number + across < len(arrays)
-        image_axes(ax, title, "" if below else "x (pixel)", "" if number % across else "y (pixel)")
-    figure.colorbar(shown, ax=axes, label=label, shrink=0.8)
+        image_axes(ax, title, axes[0], "" if ax is not panels[0, 0] else axes[1])
+    figure.colorbar(shown, ax=panels, label=label, shrink=0.8)
     return figure
