@@ -129,7 +129,7 @@ def _read_cached(path: Path, n: int, shape: tuple[int, int, int]) -> np.ndarray 
 
 
 def _write_cached(path: Path, jobs: list[tuple], shape: tuple[int, int, int]) -> None:
-    """Write a ``.npy`` phantom by phantom, followed by the CRC-32 of each: beside its place, then renamed.
+    """Write a ``.npy`` phantom by phantom, followed by the CRC-32 of each: under another name first, then renamed.
 
     Plain writing says that a disk is full; writing to a memory map would end the process.
     """
@@ -137,19 +137,19 @@ def _write_cached(path: Path, jobs: list[tuple], shape: tuple[int, int, int]) ->
     header = {"descr": "<f4", "fortran_order": False, "shape": (len(jobs), *shape)}
     if shutil.disk_usage(path.parent).free < 4 * math.prod(header["shape"]):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     checksums = []
     try:
-        with beside.open("wb") as file:
+        with unfinished.open("wb") as file:
             np.lib.format.write_array_header_1_0(file, header)
             for heart in _generate_all(jobs):
                 cine = np.ascontiguousarray(heart["dataset"], "<f4")
                 file.write(cine)
                 checksums.append(zlib.crc32(cine))
             file.write(np.array(checksums, "<u4"))
-        os.replace(beside, path)
+        os.replace(unfinished, path)
     finally:
-        beside.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
 
 
 def _phantom_jobs(
