@@ -183,18 +183,11 @@ class Import:
 
     def __call__(self) -> None:
         check_output(self.out, self.force)
-        from ..data.formats import reading
+        from ..data import import_cines
 
-        raw = reading.read(
-            self.source,
-            key=self.key,
-            axes=self.axes,
-            series=self.series,
-            frames=self.frames,
-            size=self.size,
-            per_frame=self.per_frame,
-        )
-        _write_imported(raw, self.out)
+        choices = {"key": self.key, "axes": self.axes, "series": self.series}
+        fitting = {"frames": self.frames, "size": self.size, "per_frame": self.per_frame}
+        _write_imported(import_cines(self.source, **choices, **fitting), self.out)
 
 
 @dataclass(frozen=True)
@@ -230,26 +223,25 @@ class ImportACDC:
         check_output(self.out, self.force)
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed}: expected at least 0")
-        from ..data.formats.nifti import acdc
+        from ..data import import_acdc
 
         shuffled = {"n": SEED_CINES, "shuffle": self.seed} if self.seed_recipe else {}
         scaling = {"frames": self.frames, "size": self.size, "per_frame": not self.per_cine}
-        _write_imported(acdc(self.source, **scaling, **shuffled), self.out)
+        _write_imported(import_acdc(self.source, **scaling, **shuffled), self.out)
 
 
-def _write_imported(raw, out: Path) -> None:
-    """Check and scale, write, and give the account of what was done."""
-    from ..data import checked
+def _write_imported(cines, out: Path) -> None:
+    """Write imported cines and print the account of what was done to them."""
     from ..results.files import save_npz
 
-    cines = checked(raw)
-    arrays = {"dataset": cines.tensor().numpy()}
-    if cines.groups is not None:
-        arrays["groups"] = cines.groups
-    if raw.patients is not None:
-        arrays["patient"] = raw.patients
-    if cines.coils is not None:
-        arrays["coils"] = cines.coils[:, :, 0].numpy()
+    coils = None if cines.coils is None else cines.coils[:, :, 0].numpy()
+    arrays = {
+        "dataset": cines.tensor().numpy(),
+        "groups": cines.groups,
+        "patient": cines.patients,
+        "coils": coils,
+    }
+    arrays = {name: array for name, array in arrays.items() if array is not None}
     with writing_to(out):
         save_npz(out, arrays)
     print("\n".join(cines.notes))

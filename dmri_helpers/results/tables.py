@@ -48,7 +48,7 @@ def cells(
         for name in shown:
             value = summary.get(name)
             n = value.get("n") if isinstance(value, Mapping) else None
-            fewer = f" (n = {n})" if n is not None and n < counts[method] else ""
+            fewer = f" (n = {n})" if n and n < counts[method] else ""
             row.append(score(value, METRICS[name].digits) + fewer)
         rows.append([*row, *([str(counts[method] or "–")] if counted else [])])
     return ["method", *map(heading, shown), *(["n"] if counted else [])], rows
