@@ -76,8 +76,8 @@ def cells(
         row = [NAMES.get(method, method)]
         for world, name in columns:
             value = worlds[world].get(method, {}).get(name)
-            fewer = isinstance(value, Mapping) and 0 < value.get("n", counts[method]) < counts[method]
-            row.append(score(value, METRICS[name].digits) + (f" (n = {value['n']})" if fewer else ""))
+            n = value.get("n", counts[method]) if isinstance(value, Mapping) else 0
+            row.append(score(value, METRICS[name].digits) + (f" (n = {n})" if 0 < n < counts[method] else ""))
         rows.append([*row, *([str(counts[method] or "–")] if counted else [])])
     return ["method", *(_heading(*column) for column in columns), *(["n"] if counted else [])], rows
 
