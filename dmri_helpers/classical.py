@@ -19,6 +19,7 @@ The iterative methods share more:
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 
@@ -66,19 +67,25 @@ def _shared_views(kspace: torch.Tensor, A: ForwardModel) -> torch.Tensor:
     return ifft2c(kspace.gather(-3, nearest.expand(kspace.shape)))
 
 
-def slow_phase(image: torch.Tensor, lines: float = 16.0) -> torch.Tensor:
+def smooth_phase(
+    image: torch.Tensor, windows: Sequence[float] = (2, 5, 16), floor: float = 0.02
+) -> torch.Tensor:
     """The phase that an image has in all frames and over long distances along ``y``: of coils, field, position.
 
-    The mean over the frames, blurred along ``y`` (columns stay independent), over its own modulus. Homodyne
-    reconstruction takes the phase of an image from the centre of k-space in the same way [1]_. Where that mean is
-    smaller than a hundred-thousandth of its maximum it is rounding noise of Fourier transforms, and the phase is zero.
+    It is found from coarse to fine: the phase of the mean over the frames, blurred along ``y`` (columns stay
+    independent), then that of what is left, blurred less. Homodyne reconstruction takes the phase of an image from the
+    centre of k-space in the same way [1]_. Where the image is dark its phase is noise and aliasing. There a step keeps
+    what the step before it found, since a share of the largest magnitude is added to the image whose phase is taken. So
+    the phase of a real image is zero, and columns without signal have that of the whole image.
 
     Parameters
     ----------
     image
         shape ``(..., t, y, x)``, complex
-    lines
-        standard deviation, in lines of k-space, of the Gaussian window that blurs
+    windows
+        standard deviations, in lines of k-space, of the Gaussian windows that blur
+    floor
+        what is added, as a share of the largest magnitude of the mean over the frames
 
     Returns
     -------
@@ -89,11 +96,15 @@ def slow_phase(image: torch.Tensor, lines: float = 16.0) -> torch.Tensor:
     .. [1] Noll, Nishimura & Macovski, Homodyne detection in magnetic resonance imaging, IEEE Trans Med Imaging
        10:154 (1991).
     """
+    mean = image.mean(-3, keepdim=True)
+    tiny = torch.finfo(mean.real.dtype).tiny
+    added = floor * mean.abs().amax((-2, -1), keepdim=True) + tiny
+    phase = torch.sgn(mean.sum((-2, -1), keepdim=True) + tiny)
     ky = torch.arange(image.shape[-2], device=image.device) - image.shape[-2] // 2
-    window = (-0.5 * (ky / lines) ** 2).exp()[:, None]
-    slow = ifftc_y(window * fftc_y(image.mean(-3, keepdim=True)))
-    modulus = slow.abs()
-    return torch.where(modulus > 1e-5 * modulus.amax((-2, -1), keepdim=True), torch.sgn(slow), 1)
+    for lines in windows:
+        window = (-0.5 * (ky / lines) ** 2).exp()[:, None]
+        phase = phase * torch.sgn(ifftc_y(window * fftc_y(mean * phase.conj())) + added)
+    return phase
 
 
 def with_conjugates(kspace: torch.Tensor, A: ForwardModel) -> tuple[torch.Tensor, ForwardModel]:
@@ -101,7 +112,7 @@ def with_conjugates(kspace: torch.Tensor, A: ForwardModel) -> tuple[torch.Tensor
 
     The k-space of a real image is symmetric. An image ``r exp(i p)`` with ``r`` real and a slow phase ``p`` has the
     same knowledge in it: its lines mirrored and conjugated are those of ``r exp(-i p)``. They are put into an estimate
-    of that image, by `view_sharing`, which is then turned by ``exp(2 i p)``, with the `slow_phase` of the estimate as
+    of that image, by `view_sharing`, which is then turned by ``exp(2 i p)``, with the `smooth_phase` of the estimate as
     ``p``: exact where that is the phase, and it is constant. Every coil is an image with a phase of its own.
 
     Returns
@@ -116,7 +127,7 @@ def with_conjugates(kspace: torch.Tensor, A: ForwardModel) -> tuple[torch.Tensor
     """
     kspace = _sampled(kspace, A)
     estimate = _shared_views(kspace, A)
-    twice = slow_phase(estimate) ** 2
+    twice = smooth_phase(estimate) ** 2
     lines = torch.arange(A.mask.shape[2], device=A.mask.device)
     opposite = (2 * (len(lines) // 2) - lines) % len(lines)
     both = ForwardModel(A.mask | A.mask[:, :, opposite], A.coils, A.noise)

@@ -59,14 +59,9 @@ def build(config: NetworkConfig, seed: int = 0) -> torch.nn.Module:
             lambda: next(kinds)(features, blocks, 2 if hint else 0),
             start=start,
             hint=hint,
-            phase_of=_phase_of_the_centre if phase_reference else None,
+            phase_of=classical.smooth_phase if phase_reference else None,
             **options,
         )
-
-
-def _phase_of_the_centre(cine: torch.Tensor) -> torch.Tensor:
-    """Slow enough to be taken from the lines that every frame has: of a real image it is zero."""
-    return classical.slow_phase(cine, lines=2)
 
 
 def load(method: str | Path) -> Reconstruct:

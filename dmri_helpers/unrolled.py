@@ -118,7 +118,7 @@ class Unrolled(nn.Module):
     hint
         ``hint(kspace, A) -> cine``, such as `classical.view_sharing`, for `Guided`
     phase_of
-        ``phase_of(start) -> exp(i phase)``, such as `classical.slow_phase`, for `Guided`
+        ``phase_of(start) -> exp(i phase)``, such as `classical.smooth_phase`, for `Guided`
     """
 
     def __init__(

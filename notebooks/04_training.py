@@ -375,9 +375,9 @@ contenders["dual_unet"] = model
 areas = {}
 for i in range(len(test) if known else 0):
     labels = torch.from_numpy(known["labels"][i])
-    y, u, original = (array[None] for array in test_set[i])
+    y, A, original = test_set[i]
     with torch.no_grad(), training.native_precision():
-        images = {"fully sampled": original} | {k: m(y, u) for k, m in contenders.items()}
+        images = {"fully sampled": original} | {k: m(y, A) for k, m in contenders.items()}
     curves = {k: blood_area(image[0], labels) for k, image in images.items()}
     areas[i] = {"labels": (labels == 1).sum((1, 2)).float(), **curves}
 

@@ -467,7 +467,7 @@ for name, (network, weight, learnt_from) in variants.items():
 # %%
 tried["ours, phase taken out"] = unrolled.Unrolled(
     lambda: networks.ResNet3D(8), 3, start=classical.temporal_mean,
-    phase_of=lambda image: classical.slow_phase(image, lines=2),
+    phase_of=classical.smooth_phase,
 )  # fmt: skip
 tried["ours, phase taken out"].load_state_dict(tried["ours"].state_dict())
 

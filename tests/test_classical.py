@@ -21,13 +21,14 @@ from dmri_helpers.classical import (
     kt_tv,
     low_rank_sparse,
     low_rank_sparse_parts,
-    slow_phase,
+    smooth_phase,
     temporal_mean,
     view_sharing,
     with_conjugates,
     zero_filled,
 )
 from dmri_helpers.course.notebooks import ROOT
+from dmri_helpers.data.phantom import phase
 from dmri_helpers.fourier import fft2c, ifft2c
 from dmri_helpers.operators import ForwardModel
 from dmri_helpers.sampling import ky_t_mask
@@ -96,7 +97,7 @@ def test_against_loops(seed, t):
 @pytest.mark.parametrize("y", [24, 25])
 def test_conjugates_of_a_real_image_are_its_lines(y, monkeypatch):
     turn = torch.exp(torch.tensor(0.7j))
-    monkeypatch.setattr(classical, "slow_phase", lambda estimate: turn)
+    monkeypatch.setattr(classical, "smooth_phase", lambda estimate: turn)
     m = moving_square(y=y) * turn
     mask = ky_t_mask(m.shape, acceleration=3, center_lines=3, seed=0)
     A = ForwardModel(mask)
@@ -463,14 +464,41 @@ def test_no_noise_makes_a_method_worse_than_hard_consistency(method, coils):
     torch.testing.assert_close(both, torch.cat([hard, soft]), atol=1e-4, rtol=0)
 
 
-def test_slow_phase_of_nothing_is_zero():
-    m = moving_square(y=48).to(torch.complex64) * torch.exp(torch.tensor(0.7j))
-    rounded = ifft2c(fft2c(m))
-    assert rounded[..., :3].abs().max() > 0, "choose columns of rounding noise"
-    phase = slow_phase(rounded)
-    assert torch.equal(phase[..., :3], torch.ones_like(phase[..., :3]))
-    torch.testing.assert_close(phase[..., 8:14, 6:9], torch.exp(torch.tensor(0.7j)).expand(2, 1, 6, 3))
-    assert torch.equal(slow_phase(torch.zeros_like(m)), torch.ones(2, 1, 48, 16) + 0j)
+@pytest.fixture
+def dark_cine() -> torch.Tensor:
+    """A blurred random cine with dark places, (1, 6, 96, 64)."""
+    generator = torch.Generator().manual_seed(0)
+    blurred = torch.nn.functional.avg_pool2d(torch.rand(1, 6, 100, 68, generator=generator), 5, 1)
+    return (blurred - 0.35).clamp(min=0) / 0.3
+
+
+@pytest.mark.parametrize("windows", [(2, 5, 16), (4,)])
+def test_smooth_phase_of_a_real_image_is_zero_and_turns_with_the_image(dark_cine, windows):
+    phase = smooth_phase(dark_cine.to(torch.complex64), windows)
+    torch.testing.assert_close(phase, torch.ones_like(phase), atol=1e-5, rtol=0)
+    turned = smooth_phase(dark_cine * torch.exp(torch.tensor(2.5j)), windows)
+    torch.testing.assert_close(turned, torch.exp(torch.tensor(2.5j)).expand_as(turned), atol=1e-4, rtol=0)
+
+
+def test_smooth_phase_finds_what_one_window_misses(dark_cine):
+    factor = phase.phase([1], dark_cine.shape[1:])
+    turned, middle = dark_cine * factor, factor.mean(1, keepdim=True)
+    bright = dark_cine.mean(1, keepdim=True) > 0.1
+
+    def error(found: torch.Tensor) -> float:
+        return (found * middle.conj()).angle()[bright].square().mean().sqrt().item()
+
+    fine, coarse = error(smooth_phase(turned)), error(smooth_phase(turned, (2,), 0))
+    assert fine < 0.15 and fine < 0.7 * coarse
+
+
+def test_smooth_phase_of_columns_without_signal_is_not_noise(dark_cine):
+    image = dark_cine.to(torch.complex64) * torch.exp(torch.tensor(1j))
+    image[..., :20] = 0
+    noise = torch.randn(image.shape, dtype=torch.complex64, generator=torch.Generator().manual_seed(1))
+    empty = smooth_phase(image + 1e-9 * noise)[..., :20]
+    torch.testing.assert_close(empty, torch.exp(torch.tensor(1j)).expand_as(empty), atol=1e-4, rtol=0)
+    assert torch.isfinite(smooth_phase(torch.zeros_like(image)).abs()).all()
 
 
 def bart_pics(kspace, A, options, folder):

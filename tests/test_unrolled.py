@@ -7,7 +7,7 @@ import torch
 
 from dmri_helpers.classical import (
     conjugate_view_sharing,
-    slow_phase,
+    smooth_phase,
     temporal_mean,
     view_sharing,
     zero_filled,
@@ -133,7 +133,7 @@ def rich_cascade(**options):
         3,
         start=temporal_mean,
         hint=conjugate_view_sharing,
-        phase_of=slow_phase,
+        phase_of=smooth_phase,
         **options,
     )
 
@@ -176,7 +176,7 @@ def test_one_phase_everywhere_passes_through_the_phase_reference():
 def test_columns_are_independent_problems():
     """A readout crop of the cine is undersampled to the crop of the undersampled cine: why training crops are exact."""
     kspace, A, m = problem()
-    for method in (zero_filled, temporal_mean, view_sharing, conjugate_view_sharing):
+    for method in (zero_filled, temporal_mean, view_sharing):  # with conjugates the brightest column matters
         whole = method(kspace, A)[..., 3:9]
         torch.testing.assert_close(method(A(m[..., 3:9]), A), whole, atol=1e-5, rtol=1e-5)
 

@@ -19,6 +19,8 @@ class Phantom:
     Example: dmri phantom --out phantom.npz --n 28 --seed 0
 
     Example: dmri phantom --out phantom.npz --n 16 --png phantom.png
+
+    Example: dmri phantom --out scanner.npz --coils 8
     """
 
     out: Path
@@ -33,22 +35,36 @@ class Phantom:
     size: tuple[int, int] = (192, 192)
     """phase-encode lines and readout columns"""
     complex: bool = False
-    """with phase: complex64 instead of float32 magnitude"""
+    """with a scanner's phase: complex64 instead of float32 magnitude"""
+    coils: int = 0
+    """with a scanner's phase and this many receive coils, 1 to 32: also writes their sensitivities in 'coils' (c, y, x)
+    and in 'noise_covariance' (c, c) the noise that they share; images stay those of one coil, without that noise"""
+    noise: float = 0.01
+    """standard deviation of the noise of every coil, which 'noise_covariance' describes; only with --coils"""
     png: Path | None = None
-    """where to draw them: the first frame of each"""
+    """where to draw them: the first frame of each, then the coils"""
     force: bool = False
     """overwrite what is there"""
 
     def __call__(self) -> None:
         check_output(self.out, self.force)
         check_output(self.png, self.force)
+        if not 0 < self.noise < float("inf"):
+            raise UsageError(f"--noise {self.noise:g}: expected more than 0")
         from ..data import phantom_arrays
+        from ..data.phantom import coils
         from ..results.files import save_npz
 
-        arrays = phantom_arrays(self.n, (self.frames, *self.size), self.seed, self.complex)
+        maps = {}
+        if self.coils:
+            covariance = self.noise**2 * coils.noise_covariance(self.coils, self.seed)
+            maps["coils"] = coils.coil_maps(self.coils, self.size, self.seed)[0, :, 0].numpy()
+            maps["noise_covariance"] = covariance.numpy()
+        arrays = phantom_arrays(self.n, (self.frames, *self.size), self.seed, self.complex or self.coils > 0)
         with writing_to(self.out):
-            save_npz(self.out, arrays)
-        print(f"{self.out}: {self.n} phantoms, shape {arrays['dataset'].shape}")
+            save_npz(self.out, arrays | maps)
+        having = f", {self.coils} coils" if self.coils else ""
+        print(f"{self.out}: {self.n} phantoms, shape {arrays['dataset'].shape}{having}")
         if self.png is not None:
             from .. import plotting
 
@@ -56,9 +72,11 @@ class Phantom:
                 f"{group.replace('_', ' ').replace('rv', 'RV')}, EF {100 * fraction:.0f} %"
                 for group, fraction in zip(arrays["group"], arrays["ejection_fraction"], strict=True)
             ]
+            images = [*abs(arrays["dataset"][:, 0]), *abs(maps.get("coils", arrays["dataset"][:0, 0]))]
+            titles += [f"coil {number + 1}" for number in range(self.coils)]
             with writing_to(self.png):
-                plotting.save(plotting.gallery(abs(arrays["dataset"][:, 0]), titles), self.png)
-            print(f"{self.png}: their first frames")
+                plotting.save(plotting.gallery(images, titles), self.png)
+            print(f"{self.png}: their first frames{having}")
 
 
 @dataclass(frozen=True)
@@ -83,6 +101,9 @@ class Info:
         print(f"{cines.source}: {n} cines of {t} frames, {y} phase-encode lines x {x} columns")
         print(f"values: {kind}, magnitudes from {low:.4g} to {high:.4g}")
         print(f"groups: {groups}")
+        if cines.coils is not None:
+            shared = "the same maps for all cines" if len(cines.coils) == 1 else "maps for every cine"
+            print(f"coils: {cines.coils.shape[1]}, {shared}")
         print(
             "\n".join(f"note: {note}" for note in cines.notes)
             or "notes: none, the values are used as they are"
@@ -144,7 +165,7 @@ class Import:
     source: Annotated[Positional[Path], arg(metavar="SRC")]
     """file, folder of DICOM files (searched to the bottom) or ACDC's folder of patients"""
     out: Annotated[Positional[Path], arg(metavar="OUT.npz")]
-    """to write: 'dataset' (n, t, y, x), and 'groups', the patient of every cine by number"""
+    """to write: 'dataset' (n, t, y, x), 'groups', the patient of every cine by number, and 'coils' where there are"""
     frames: int | None = None
     """only the first so many; by default all"""
     size: int | None = None
@@ -162,18 +183,11 @@ class Import:
 
     def __call__(self) -> None:
         check_output(self.out, self.force)
-        from ..data.formats import reading
+        from ..data import import_cines
 
-        raw = reading.read(
-            self.source,
-            key=self.key,
-            axes=self.axes,
-            series=self.series,
-            frames=self.frames,
-            size=self.size,
-            per_frame=self.per_frame,
-        )
-        _write_imported(raw, self.out)
+        choices = {"key": self.key, "axes": self.axes, "series": self.series}
+        fitting = {"frames": self.frames, "size": self.size, "per_frame": self.per_frame}
+        _write_imported(import_cines(self.source, **choices, **fitting), self.out)
 
 
 @dataclass(frozen=True)
@@ -209,24 +223,25 @@ class ImportACDC:
         check_output(self.out, self.force)
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed}: expected at least 0")
-        from ..data.formats.nifti import acdc
+        from ..data import import_acdc
 
         shuffled = {"n": SEED_CINES, "shuffle": self.seed} if self.seed_recipe else {}
         scaling = {"frames": self.frames, "size": self.size, "per_frame": not self.per_cine}
-        _write_imported(acdc(self.source, **scaling, **shuffled), self.out)
+        _write_imported(import_acdc(self.source, **scaling, **shuffled), self.out)
 
 
-def _write_imported(raw, out: Path) -> None:
-    """Check and scale, write, and give the account of what was done."""
-    from ..data import checked
+def _write_imported(cines, out: Path) -> None:
+    """Write imported cines and print the account of what was done to them."""
     from ..results.files import save_npz
 
-    cines = checked(raw)
-    arrays = {"dataset": cines.tensor().numpy()}
-    if cines.groups is not None:
-        arrays["groups"] = cines.groups
-    if raw.patients is not None:
-        arrays["patient"] = raw.patients
+    coils = None if cines.coils is None else cines.coils[:, :, 0].numpy()
+    arrays = {
+        "dataset": cines.tensor().numpy(),
+        "groups": cines.groups,
+        "patient": cines.patients,
+        "coils": coils,
+    }
+    arrays = {name: array for name, array in arrays.items() if array is not None}
     with writing_to(out):
         save_npz(out, arrays)
     print("\n".join(cines.notes))

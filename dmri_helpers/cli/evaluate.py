@@ -36,7 +36,8 @@ class Undersampling:
     noise: float = 0
     """standard deviation of the noise on the measured lines; images reach 1"""
     coils: int = 0
-    """simulated receive coils, 1 to 32; methods see maps that are estimated from the data; 0: one, without a map"""
+    """simulated receive coils, 1 to 32; methods see maps that are estimated from the data; 0: those of
+    the file, where it has coils, or else one, without a map"""
     limit: int | None = None
     """only the first so many cines"""
     force: bool = False
@@ -82,8 +83,7 @@ class Undersampling:
             "magnitude": self.magnitude,
             "phase": self.phase,
             "noise": self.noise,
-            "coils": self.coils
-            or len(undersampled.cines.coils if undersampled.cines.coils is not None else ()),
+            "coils": undersampled.number_of_coils,
             "notes": undersampled.cines.notes,
             **machine(),
         }

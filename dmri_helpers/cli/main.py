@@ -20,7 +20,7 @@ from tyro.conf import FlagCreatePairsOff, subcommand
 from .. import profiles
 from .cines import Fetch, Import, ImportACDC, Info, Phantom
 from .evaluate import Evaluate, Reconstruct
-from .output import PROFILES, UsageError
+from .output import PROFILES, UsageError, one_line
 from .report import Report
 from .studies import Bench, Fingerprint, Sweep
 from .train import Train, command_to_go_on
@@ -51,6 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         exit code: 0 done, 1 the report failed, 2 wrong input, 130 interrupted, 141 the output is no longer read
     """
     argv = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without a sign must not cost a finished result
     try:
         if _parse(argv)():
             print(f"go on with: {command_to_go_on(argv)}")
@@ -71,8 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 1
         if isinstance(error, RuntimeError) and "memory" not in str(error):
             raise
-        message = " ".join(str(error).split()) or type(error).__name__
-        print(f"dmri: error: {message}", file=sys.stderr)
+        print(f"dmri: error: {one_line(error)}", file=sys.stderr)
         return 2
     return 0
 

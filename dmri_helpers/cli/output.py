@@ -11,9 +11,23 @@ from .. import profiles
 PROFILES = {profile.name: profile for profile in (profiles.TINY, profiles.DEMO, profiles.FULL)}
 EVALUATION_SEED = 2  # of phantoms: notebooks train on those of seed 0, the shipped cascade on those of seed 1
 
+REMEDIES = {  # of a file that cannot be read as it is: what `DataError.remedy` names, in words of the command line
+    "axes": "dmri import --axes says which axis is which, such as --axes yxnt",
+    "key": "dmri import --key NAME chooses the array",
+    "series": "dmri import --series NUMBER chooses one",
+    "size": "dmri import --frames T --size N cuts and pads",
+}
+
 
 class UsageError(ValueError):
     """A command that cannot be done as it was given; the message is one line."""
+
+
+def one_line(error: BaseException) -> str:
+    """Say in one line what is wrong, and which option helps where the error names one."""
+    message = " ".join(str(error).split()) or type(error).__name__
+    remedy = getattr(error, "remedy", None)
+    return f"{message}; {REMEDIES[remedy]}" if remedy else message
 
 
 def is_main_process() -> bool:

@@ -23,10 +23,12 @@ class Cines:
         what was done to the values on the way in
     phantom_seed
         of phantoms the seed of the set; None for other cines
+    coils
+        sensitivities of the receive coils, shape ``(1 or n, c, 1, y, x)``, complex64; None where they are unknown
 
     Attributes
     ----------
-    source, groups, notes, phantom_seed
+    source, groups, notes, phantom_seed, coils
         as above
     shape
         ``(n, t, y, x)``
@@ -41,10 +43,11 @@ class Cines:
         groups: np.ndarray | None = None,
         notes: Sequence[str] = (),
         phantom_seed: int | None = None,
+        coils: torch.Tensor | None = None,
     ):
         self._array, self.indices = array, np.arange(len(array))
         self.source, self.groups, self.notes = source, groups, list(notes)
-        self.phantom_seed = phantom_seed
+        self.phantom_seed, self.coils = phantom_seed, coils
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -69,14 +72,17 @@ class Cines:
 
     def subset(self, indices: Sequence[int]) -> "Cines":
         """Some of the cines, in the order given; shares memory with all of them."""
-        part = Cines(self._array, self.source, None, self.notes, self.phantom_seed)
-        part.indices = self.indices[np.asarray(indices, dtype=int)]
-        part.groups = None if self.groups is None else self.groups[np.asarray(indices, dtype=int)]
+        rows = np.asarray(indices, dtype=int)
+        part = Cines(self._array, self.source, None, self.notes, self.phantom_seed, self.coils)
+        part.indices = self.indices[rows]
+        part.groups = None if self.groups is None else self.groups[rows]
+        if self.coils is not None and len(self.coils) > 1:
+            part.coils = self.coils[torch.from_numpy(rows)]
         return part
 
     def magnitudes(self) -> "Cines":
-        """The magnitudes of complex cines, in memory; real cines are returned as they are."""
-        if not np.iscomplexobj(self._array):
+        """The report's protocol: magnitudes, in memory, and one coil; cines that are so are returned as they are."""
+        if not np.iscomplexobj(self._array) and self.coils is None:
             return self
         part = Cines(np.abs(self._array[self.indices]), self.source, self.groups, self.notes)
         return part

@@ -56,7 +56,8 @@ class UndersampledCines:
         largest strength of a scanner's phase (`data.phantom.phase`). A third of the cines that are complex keep their
         own phase beside it, the others lose it
     coils
-        receive coils around the chest (`data.phantom.coils`); 0: one, as sensitive everywhere
+        receive coils around the chest (`data.phantom.coils`); 0: those of the cines, where they have coils, or else
+        one, as sensitive everywhere
     augment
         for training: images upside down or mirrored, time from another frame on or backwards, each drawn for every
         cine. Exact: a cine is taken to be periodic and nothing is interpolated
@@ -177,6 +178,11 @@ class UndersampledCines:
             )
         return torch.cat(masks)
 
+    @property
+    def number_of_coils(self) -> int:
+        """Of the k-space: those that are simulated, or those of the cines; 0 without a coil axis."""
+        return self.coils or (0 if self.cines.coils is None else self.cines.coils.shape[1])
+
     def __len__(self) -> int:
         return self.cines_per_epoch
 
@@ -224,15 +230,18 @@ class UndersampledCines:
             normal = torch.stack([_complex_normal(int(s), kspace.shape[1:]) for s in self._seeds[0, indices]])
             level = A.noise.reshape(-1, *[1] * (kspace.ndim - 1))
             kspace = kspace + level * A.lines * normal.to(device)
-        if self.coils and self.estimate_coils:
+        if A.coils is not None and self.estimate_coils:
             A = ForwardModel(mask, coil_maps(kspace, mask), A.noise)
         return kspace, A, target
 
     def _coil_maps(self, indices: torch.Tensor, device) -> torch.Tensor | None:
-        if not self.coils:
+        if self.coils:
+            seeds = self._seeds[2, indices] % ARRAYS
+            maps = [array.coil_maps(self.coils, self.cines.shape[2:], int(seed))[0] for seed in seeds]
+        elif self.cines.coils is not None:
+            maps = list(self.cines.coils.expand(len(self.cines), -1, -1, -1, -1)[indices])
+        else:
             return None
-        seeds = self._seeds[2, indices] % ARRAYS
-        maps = [array.coil_maps(self.coils, self.cines.shape[2:], int(seed))[0] for seed in seeds]
         columns = zip(maps, self._start[indices].tolist(), strict=True)
         return torch.stack([one[..., start : start + self.width] for one, start in columns]).to(device)
 

@@ -18,8 +18,19 @@ HELD = {
     "seed": "the seed is the dice, no piece: rows seed1 and seed2 have it already",
     "frames": "frames is how many frames the cines have",
 } | dict.fromkeys(
-    ("acceleration", "acceleration_to", "center_lines", "density", "noise", "augment", "phase"),
-    "it is about the data, and all rows share those (training_set in section 5.4 does not even read it)",
+    (
+        "acceleration",
+        "acceleration_to",
+        "center_lines",
+        "center_lines_to",
+        "density",
+        "noise",
+        "augment",
+        "phase",
+        "coils",
+        "cines_per_epoch",
+    ),  # fmt: skip
+    "it is about the data, and all rows of the table share those",
 )
 
 
@@ -72,7 +83,8 @@ def _demand_network(config: profiles.DualUNetConfig, what: str) -> None:
     try:
         kspace = torch.ones(1, config.frames, 32, 16, dtype=torch.complex64)
         with torch.no_grad():
-            methods.build(config)(kspace, torch.ones(1, config.frames, 32, 1, dtype=torch.bool))
+            everything = torch.ones(1, config.frames, 32, 1, dtype=torch.bool)
+            methods.build(config)(kspace, operators.ForwardModel(everything))
     except Exception as error:
         demand(False, f"{what}: no network can be made of that ({type(error).__name__}: {error})")
 

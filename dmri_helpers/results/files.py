@@ -7,13 +7,10 @@ import os
 import platform
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import numpy as np
+from typing import IO, Any
 
 _DAY = 86400  # seconds
 
@@ -63,8 +60,8 @@ def write_text(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
-def save_npz(path: Path, arrays: dict[str, "np.ndarray"]) -> None:
-    """Write a ``.npz`` file `whole`."""
+def save_npz(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write arrays by name as a ``.npz`` file, `whole`."""
     import numpy as np
 
     with whole(path) as file:
@@ -77,7 +74,7 @@ def cache_folder() -> Path:
 
 
 def finite(value: Any, digits: int = 17) -> Any:
-    """JSON has no NaN and no infinity: None instead; numbers in so many digits."""
+    """Replace NaN and infinity, which JSON does not have, by None, and round other numbers to so many digits."""
     if isinstance(value, dict):
         return {key: finite(entry, digits) for key, entry in value.items()}
     if isinstance(value, list):
@@ -88,12 +85,13 @@ def finite(value: Any, digits: int = 17) -> Any:
 
 
 def lists_on_one_line(value: Any) -> str:
+    """Write JSON with one line for each list of plain values."""
     text = json.dumps(value, indent=1, allow_nan=False)
-    return re.sub(r"\[[^]{}[]*\]", lambda of: " ".join(of[0].split()), text)
+    return re.sub(r"\[[^]{}[]*\]", lambda found: " ".join(found[0].split()), text)
 
 
-def jsonable(value):
-    """Tuples as lists, infinity as a string: what comes back from JSON compares equal."""
+def jsonable(value: Any) -> Any:
+    """Turn tuples into lists and infinity into a string, so that the value equals what comes back from JSON."""
     return json.loads(json.dumps(value), parse_constant=str) if value is not None else None
 
 

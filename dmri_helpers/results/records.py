@@ -5,6 +5,7 @@ import platform
 import subprocess
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +36,7 @@ def commit() -> dict[str, str]:
         return {}
 
 
-def record(path: Path, **content) -> None:
+def record(path: Path, **content: Any) -> None:
     """Write measured numbers as JSON, with machine, versions and date beside them; not-a-number becomes null.
 
     Parameters

@@ -76,8 +76,9 @@ def cells(
         row = [NAMES.get(method, method)]
         for world, name in columns:
             value = worlds[world].get(method, {}).get(name)
-            n = value.get("n", counts[method]) if isinstance(value, Mapping) else 0
-            row.append(score(value, METRICS[name].digits) + (f" (n = {n})" if 0 < n < counts[method] else ""))
+            n = value.get("n") if isinstance(value, Mapping) else None
+            fewer = f" (n = {n})" if n and n < counts[method] else ""
+            row.append(score(value, METRICS[name].digits) + fewer)
         rows.append([*row, *([str(counts[method] or "–")] if counted else [])])
     return ["method", *(_heading(*column) for column in columns), *(["n"] if counted else [])], rows
 

@@ -13,6 +13,7 @@ from ..profiles import TrainConfig
 from ..results.files import jsonable, whole, write, write_text
 from ..results.records import commit, machine
 from ..training import State, copy_of_weights
+from .processes import Team
 
 
 def read_log(path: Path) -> list[dict]:
@@ -50,7 +51,7 @@ class Run:
         self.path, self.resume = Path(path), resume
         self.description = description or {}
 
-    def begin(self, state: State, config: TrainConfig, team) -> None:
+    def begin(self, state: State, config: TrainConfig, team: Team) -> None:
         """Restore the state of an interrupted run; then the main process of the team writes the configuration."""
         self.config = {**self.description, "training": asdict(config)}
         checkpoint = self.path / "checkpoint.pt"

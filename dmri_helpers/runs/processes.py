@@ -1,13 +1,19 @@
 """The processes that train together: one, or several that ``torchrun`` started, each with its own accelerator."""
 
 import os
+from typing import TYPE_CHECKING, Union
 
 import torch
 
 from ..training import Alone
 
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
-def processes(device: str | torch.device = "cpu"):
+Team = Union[Alone, "Accelerator"]
+
+
+def processes(device: str | torch.device = "cpu") -> Team:
     """Return the team that trains: this process alone or, if ``torchrun`` started several, all of them.
 
     Parameters

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -12,28 +11,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from widgets.test_widgets import EXPLORERS, beating
+from builders import EXPLORERS, beating_disk
 
 from dmri_helpers import widgets
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no chromium on this machine: the browser was not tested"
-)
+pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[2]
 FRAME = 'input[aria-label="frame"]'
 PIXELS = "nodes => nodes.map(node => node.toDataURL())"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    api = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is not installed: the browser was not tested"
-    )
-    with api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
@@ -51,7 +36,7 @@ def listen(page, errors):
 
 @pytest.fixture(scope="module")
 def page_on_disk(tmp_path_factory):
-    cine = torch.from_numpy(beating())
+    cine = torch.from_numpy(beating_disk())
     sliders = [
         widgets.cine_viewer(
             {"reference": cine, "<i>noisy</i>": cine * 0.7, "third": cine, "fourth": cine},
@@ -129,7 +114,7 @@ def test_the_pixels_are_those_of_the_cine(browser, page_on_disk, errors):
         "node => Array.from(node.getContext('2d').getImageData(0, 0, node.width, node.height).data)"
     )
     image = torch.tensor(shown).reshape(48, 48, 4)[..., 0] / 255
-    assert (image - torch.from_numpy(beating())[4]).abs().mean() < 0.02
+    assert (image - torch.from_numpy(beating_disk())[4]).abs().mean() < 0.02
     page.context.close()
 
 
@@ -169,20 +154,20 @@ def test_a_click_moves_the_cursors(browser, page_on_disk, errors):
 def test_explorers_without_a_kernel(browser, page_on_disk, errors, place):
     page = open_page(browser, page_on_disk, errors)
     explorer = page.locator(".dmri-explorer").nth(place)
-    pictures, told = explorer.locator("figure img"), explorer.locator(".dmri-told")
-    assert not explorer.locator(".dmri-poster").is_visible() and told.inner_text()
+    pictures, sentence = explorer.locator("figure img"), explorer.locator(".dmri-told")
+    assert not explorer.locator(".dmri-poster").is_visible() and sentence.inner_text()
     controls = explorer.locator("input, select")
     assert controls.count() >= 2
     for n in range(controls.count()):
         control = controls.nth(n)
-        before = [image.get_attribute("src") for image in pictures.all()], told.inner_text()
+        before = [image.get_attribute("src") for image in pictures.all()], sentence.inner_text()
         at = control.input_value()
         control.focus()
         page.keyboard.press("ArrowRight" if at == "0" else "ArrowLeft")
         if control.evaluate("node => node.tagName") == "SELECT":
             control.select_option("1" if at == "0" else "0")
         assert control.input_value() != at, control.get_attribute("aria-label")
-        after = [image.get_attribute("src") for image in pictures.all()], told.inner_text()
+        after = [image.get_attribute("src") for image in pictures.all()], sentence.inner_text()
         assert after != before, control.get_attribute("aria-label")
         assert pictures.evaluate_all("nodes => nodes.every(node => node.alt && node.decode)")
     page.context.close()

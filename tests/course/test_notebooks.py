@@ -1,6 +1,6 @@
 """Each notebook and its source in step, executed, free of errors and machine paths, small, in short cells.
 
-That they run is tested beside this, by nbval (`make test`).
+That they run is tested by nbval, in `make test`.
 """
 
 import ast

@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -138,12 +137,10 @@ def test_environment_reaches_the_notebook(course):
 
 def test_second_call_does_nothing_and_prints_the_ladder(course, capfd):
     before = {path: path.stat().st_mtime_ns for path in course.out.rglob("*.html")}
-    start = time.perf_counter()
     assert course.build() == course.out / "index.html"
-    assert time.perf_counter() - start < 3
     assert {path: path.stat().st_mtime_ns for path in course.out.rglob("*.html")} == before
-    printed, told = capfd.readouterr()
-    assert told == "01_small: unchanged\n06_ladder: unchanged\n"
+    printed, progress = capfd.readouterr()
+    assert progress == "01_small: unchanged\n06_ladder: unchanged\n"
     assert str(course.out / "index.html") in printed
     assert re.search(r"^zero-filled +23\.04 ± 1\.88 +23\.040 ± 1\.880 +– +– +0\.01$", printed, re.MULTILINE)
     assert re.search(r"^unrolled +38\.00 ± 2\.00 +– +29\.50 +– +3$", printed, re.MULTILINE)
@@ -271,10 +268,10 @@ def test_formulas_and_slider_live_without_network(course, page):
 @pytest.mark.browser
 def test_explorer_moves_without_a_kernel(course, page):
     page.goto((course.out / "chapters" / "01_small.html").as_uri())
-    told, picture = page.locator(".dmri-told"), page.locator(".dmri-explorer figure img")
+    sentence, picture = page.locator(".dmri-told"), page.locator(".dmri-explorer figure img")
     before = picture.get_attribute("src")
     page.locator(".dmri-explorer input").fill("1")
-    assert told.inner_text() == "2 it is" and picture.get_attribute("src") != before
+    assert sentence.inner_text() == "2 it is" and picture.get_attribute("src") != before
 
 
 @pytest.mark.browser

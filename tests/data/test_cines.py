@@ -83,11 +83,11 @@ def test_phantoms_stay_on_disk(cache):
     hearts = data.phantom_arrays(4, (3, 32, 24))["dataset"]
     undersampled = UndersampledCines(cines, 3, 3, training=True, crop=6)
     for i in range(4):
-        kspace, mask, target = undersampled[i]
+        kspace, A, target = undersampled[i]
         start = int(undersampled._start[i])
         heart = torch.from_numpy(hearts[i])
-        assert torch.equal(target.real, heart[..., start : start + 6]) and not target.imag.any()
-        torch.testing.assert_close(ifft2c(kspace), ifft2c(fft2c(heart) * mask)[..., start : start + 6])
+        assert torch.equal(target[0].real, heart[..., start : start + 6]) and not target.imag.any()
+        torch.testing.assert_close(ifft2c(kspace)[0], ifft2c(fft2c(heart) * A.mask)[0][..., start : start + 6])
 
 
 def _quick_phantom(seed: int, shape: tuple[int, int, int], **_):

@@ -22,10 +22,19 @@ def cines():
     return data.open_cine("phantom", n=4, shape=TINY.shape)
 
 
-def test_every_way_of_training_makes_the_same_kind_of_step(cines):
-    rows = bench.throughput(cines, batch_size=2, rounds=1, steps=1)
-    assert [row["measure"] for row in rows] == ["plain", *bench.Measures.__dataclass_fields__]
-    assert rows[0]["ratio"] == 1 and all(row["samples_per_second"] > 0 for row in rows)
+@pytest.fixture(scope="module")
+def ways(cines):
+    return bench.throughput(cines, batch_size=2, rounds=1, steps=1)
+
+
+@pytest.fixture(scope="module")
+def cascades(cines):
+    return bench.cascades(cines, (1, 4))
+
+
+def test_every_way_of_training_makes_the_same_kind_of_step(ways):
+    assert [row["measure"] for row in ways] == ["plain", *bench.Measures.__dataclass_fields__]
+    assert ways[0]["ratio"] == 1 and all(row["samples_per_second"] > 0 for row in ways)
 
 
 def test_the_plain_way_undersamples_as_ours_does(cines):
@@ -54,9 +63,8 @@ def test_plain_convolutions_compute_the_same():
             torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-4)
 
 
-def test_checkpointing_keeps_memory_from_growing(cines):
-    rows = bench.cascades(cines, (1, 4))
-    peak = {(row["cascades"], row["checkpointing"]): row["peak_bytes"] for row in rows}
+def test_checkpointing_keeps_memory_from_growing(cascades):
+    peak = {(row["cascades"], row["checkpointing"]): row["peak_bytes"] for row in cascades}
     assert peak[4, False] > 2 * peak[1, False]
     assert peak[4, True] < 1.3 * peak[1, True]
 
@@ -70,11 +78,11 @@ def test_every_slider_is_moved(cines, monkeypatch):
     assert all(seconds > 0 for seconds in latency.values())
 
 
-def test_numbers_survive_json_and_make_a_table_and_a_figure(cines, monkeypatch):
+def test_numbers_survive_json_and_make_a_table_and_a_figure(cines, ways, cascades, monkeypatch):
     monkeypatch.setattr(methods, "NETWORKS", {})
-    monkeypatch.setattr(
-        bench, "generation", lambda n: {"one_process": 1.0, "all_processes": 0.5, "ratio": 2.0, "n": n}
-    )
+    made = {"one_process": 1.0, "all_processes": 0.5, "ratio": 2.0}
+    for name, result in {"throughput": ways, "cascades": cascades, "generation": made}.items():
+        monkeypatch.setattr(bench, name, lambda *settings, result=result, **options: result)
     result = json.loads(json.dumps(bench.run(cines, quick=True)))
     table = bench_report.tables(result)
     for row in result["methods"]:

@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from builders import moving_blob
 from skimage.metrics import structural_similarity
 
 from dmri_helpers import cli
@@ -30,20 +31,9 @@ from dmri_helpers.studies.fingerprint import (
 SHAPE = (10, 184, 190)  # not square, not even in the same way, large enough for every row
 
 
-def moving_blob(shape=SHAPE, seed=0) -> np.ndarray:
-    """A blob that beats off centre, on noise, in [0, 1]."""
-    t, y, x = shape
-    rng = np.random.default_rng(seed)
-    time, yy, xx = np.ogrid[:t, :y, :x]
-    size = 0.01 + 0.006 * np.cos(2 * np.pi * time / t) + 0.002 * np.sin(6 * np.pi * time / t)
-    blob = np.exp(-((yy / y - 0.4) ** 2 + (xx / x - 0.6) ** 2) / size)
-    cine = 0.2 * rng.random((y, x)) + 0.7 * blob + 0.05 * rng.random(shape)
-    return (cine / cine.max()).astype(np.float32)
-
-
 @pytest.fixture(scope="module")
 def cine() -> np.ndarray:
-    return moving_blob()
+    return moving_blob(SHAPE)
 
 
 @pytest.fixture(scope="module")
@@ -163,50 +153,8 @@ def test_the_mask_is_that_of_the_seed_report():
     assert first == FIRST_FRAME
 
 
-FIRST_FRAME = [
-    31,
-    39,
-    44,
-    59,
-    60,
-    61,
-    65,
-    67,
-    68,
-    76,
-    77,
-    82,
-    86,
-    88,
-    91,
-    92,
-    93,
-    94,
-    95,
-    96,
-    97,
-    98,
-    99,
-    100,
-    101,
-    103,
-    104,
-    108,
-    109,
-    110,
-    111,
-    116,
-    118,
-    124,
-    129,
-    134,
-    150,
-    157,
-]  # numpy.random.RandomState(42), 27 lines by density around the 11 of the centre
-
-
 def test_any_container_and_any_phase(cine, measured):
-    pair = np.stack([cine, moving_blob(seed=1)])
+    pair = np.stack([cine, moving_blob(SHAPE, seed=1)])
     turned = (pair * np.exp(1j * np.linspace(0, 3, pair.size).reshape(pair.shape))).astype(np.complex64)
     plain = fingerprint(pair)
     assert list(plain) == list(ROWS) and all(values.shape == (2,) for values in plain.values())
@@ -234,7 +182,7 @@ def test_what_a_cine_is_too_small_for_is_left_open(shape, missing):
 
 
 def test_a_heart_that_stands_still_has_no_motion_to_describe():
-    rows = fingerprint(np.tile(moving_blob()[:1], (1, 7, 1, 1)))
+    rows = fingerprint(np.tile(moving_blob(SHAPE)[:1], (1, 7, 1, 1)))
     assert rows["dynamic_energy"][0] < 1e-10 and rows["moving_above_05"][0] == 0
     lost = {name for name in rows if np.isnan(rows[name]).any()} - {"difference_first_ninth"}
     assert lost == {name for name in rows if re.match("harmonic|motion", name)}

@@ -8,23 +8,24 @@ from unittest.mock import ANY
 import numpy as np
 import pytest
 import torch
+from builders import (
+    EXPLORERS,
+    KSPACE,
+    beating_disk,
+    consistency_explorer,
+    kspace_explorer,
+    mask_explorer,
+    reconstruction_explorer,
+)
 from PIL import Image
 
 from dmri_helpers import widgets
-from dmri_helpers.fourier import fft2c, ifft2c
+from dmri_helpers.fourier import ifft2c
 from dmri_helpers.sampling import ky_t_mask
 from dmri_helpers.widgets import panels
 from dmri_helpers.widgets.page import BUDGET
 
-
-def beating(frames: int = 8, side: int = 48) -> np.ndarray:
-    """A disk that grows and shrinks, shape ``(frames, side, side)``, in [0, 1]."""
-    y, x = np.mgrid[:side, :side] / side - 0.5
-    radius = 0.25 + 0.08 * np.cos(2 * np.pi * np.arange(frames) / frames)
-    return (1 / (1 + np.exp((np.hypot(y, x) - radius[:, None, None]) * side))).astype(np.float32)
-
-
-CINE = beating()
+CINE = beating_disk()
 CINES = {"fully sampled": CINE, "zero-filled": torch.from_numpy(CINE)[None] * 0.8j}
 
 
@@ -67,7 +68,7 @@ def test_titles_are_escaped():
 @pytest.mark.parametrize("errors", [None, "0"])
 @pytest.mark.parametrize("content", ["smooth", "noise"])
 def test_at_most_300_kB(content, errors):
-    cine = beating(20, 192)
+    cine = beating_disk(20, 192)
     if content == "noise":
         cine = np.random.default_rng(0).random(cine.shape, dtype=np.float32)
     slider = widgets.cine_viewer({str(n): cine * (1 - 0.1 * n) for n in range(4)}, errors_against=errors)
@@ -103,46 +104,6 @@ def test_unusual_sizes(shape):
 def test_what_cannot_be_shown_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
-
-
-KSPACE = fft2c(torch.from_numpy(beating(20, 96)).to(torch.complex64))
-
-
-def mask_explorer(**settings) -> widgets.Explorer:
-    def make_mask(acceleration, center_lines, density, seed):
-        return ky_t_mask((20, 96, 96), acceleration, center_lines, density, seed=seed)
-
-    start = {"acceleration": 4, "center_lines": 9, **settings}
-    return widgets.mask_explorer(
-        make_mask, lambda mask, frame: ifft2c(KSPACE[frame] * mask[0, frame]), ifft2c(KSPACE), **start
-    )
-
-
-def kspace_explorer() -> widgets.Explorer:
-    def keep(part, lines):
-        near = torch.arange(96).sub(48).abs().argsort(stable=True)
-        rows = (near if part == "centre" else near.flip(0))[:lines]
-        return torch.zeros_like(KSPACE[0]).index_copy(0, rows, KSPACE[0][rows])
-
-    return widgets.kspace_explorer(keep, ifft2c(KSPACE[0]))
-
-
-def consistency_explorer() -> widgets.Explorer:
-    mask = ky_t_mask((1, 96, 96), 4, 9, seed=0)[0, 0]
-    wrong = {"another frame": KSPACE[5], "nothing": torch.zeros_like(KSPACE[0])}
-
-    def consistent(name, weight):
-        share = 1.0 if weight == np.inf else weight / (1 + weight)
-        return ifft2c(wrong[name] + share * mask * (KSPACE[0] - wrong[name]))
-
-    return widgets.consistency_explorer(consistent, list(wrong), ifft2c(KSPACE[0]), mask)
-
-
-def reconstruction_explorer(reconstruct=lambda method, acceleration: CINE * acceleration) -> widgets.Explorer:
-    return widgets.reconstruction_explorer(reconstruct, ["by hand", "by guess"], [0.5, 0.8], CINE, column=20)
-
-
-EXPLORERS = [mask_explorer, kspace_explorer, consistency_explorer, reconstruction_explorer]
 
 
 @pytest.mark.parametrize("make", EXPLORERS)

@@ -1,5 +1,6 @@
-"""DICOM files and folders, sorted by what their headers say."""
+"""DICOM files and folders, sorted by what their headers say, never by name (no notebook; see `formats.raw`)."""
 
+import struct
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,21 +22,28 @@ TIMES = (  # what puts DICOM frames in order: the first that all frames have and
     "FrameTime",
     "cardiac phase number",
 )
+CLOCKS = "AcquisitionTime", "ContentTime", "InstanceNumber"  # put in order what has none of these times
 _PHASE_NUMBERS = (  # group, offset, who defined it
     (0x0019, 0xD7, "GEMS_ACQU_01"),
     (0x2001, 0x08, "Philips Imaging DD 001"),
 )
 _SAME_SLICE = 0.1  # mm
+_PARTS = {  # what ImageType or ComplexImageComponent says, and GE's private number of it
+    "phase": ("P", "PHASE", "PHASE MAP", "VELOCITY", "VELOCITY MAP", 1),
+    "real": ("R", "REAL", 2),
+    "imaginary": ("I", "IMAGINARY", 3),
+}
 
 
 def dicom(path: Path, series: Sequence[int] = ()) -> Raw:
     """Read DICOM: single frames or multi-frame files, one file or all in a folder and below.
 
     Frames are sorted by series, slice position (along the normal of the image plane, or ``SliceLocation``)
-    and time, the first of `TIMES` that all frames of a series have; never by name. Every slice becomes a
-    cine; rows become ``y``, columns ``x``. Rescale slope and intercept are applied. Several series become
-    cines together if all their slices agree in size and number of frames. Files that are no DICOM images are
-    passed over. Nothing of the patient is kept: patients are numbered as they come.
+    and time, the first of `TIMES` that all frames of a series have; a series without any by the first of
+    `CLOCKS`. Every slice becomes a cine; rows become ``y``, columns ``x``. Rescale slope and intercept are
+    applied. Several series become cines together if all their slices agree in size and number of frames. Files
+    that are no DICOM images are passed over, and so are phase, real and imaginary images. Nothing of the patient
+    is kept: patients are numbered as they come.
 
     Parameters
     ----------
@@ -47,34 +55,28 @@ def dicom(path: Path, series: Sequence[int] = ()) -> Raw:
     Returns
     -------
         a list of cines of shape ``(t, y, x)``; patients numbered
-
-    Raises
-    ------
-    DataError
-        if there is no image, a file is damaged or compressed in a way that no installed package reads,
-        frames cannot be put in order, or several series differ
     """
     frames, notes = _dicom_frames(path)
     by_series: dict[tuple, list[_Frame]] = {}
     for frame in sorted(frames, key=lambda frame: frame.series):
         by_series.setdefault(frame.series, []).append(frame)
-    listed = list_text([describe_series(of) for of in by_series.values()], "series")
+    listed = list_text([describe_series(members) for members in by_series.values()], "series")
     if series:
-        by_series = {key: of for key, of in by_series.items() if key[1] in series}
+        by_series = {key: members for key, members in by_series.items() if key[1] in series}
         if missing := set(series) - {number for _, number, _ in by_series}:
-            raise error(path, listed, f"the series {', '.join(map(str, sorted(missing)))}")
-    sorted_series = [_in_slices(of) for of in by_series.values()]
-    shapes = {(len(of), of[0].shape) for slices in sorted_series for of in slices}
+            raise error(path, listed, f"the series {', '.join(map(str, sorted(missing)))}", "series")
+    sorted_series = [_in_slices(members) for members in by_series.values()]
+    shapes = {(len(members), members[0].shape) for slices in sorted_series for members in slices}
     if len(by_series) > 1 and len(shapes) > 1 and not series:
-        raise error(path, listed, "one, or several of one size: choose with --series NUMBER")
+        raise error(path, listed, "one, or several of one size", "series")
     if all(n_frames == 1 for n_frames, _ in shapes):
         raise error(path, f"single images, {listed}", "several frames of a slice")
 
     slices, times = [], set()
-    for of in sorted_series:
-        time = _time_of(of)
+    for unsorted in sorted_series:
+        time = _time_of(unsorted)
         times.add(time)
-        slices += [sorted(frames, key=lambda frame, time=time: frame.times[time]) for frames in of]
+        slices += [sorted(frames, key=lambda frame, time=time: frame.times[time]) for frames in unsorted]
     patients = [frames[0].patient for frames in slices]
     numbers = {patient: i for i, patient in enumerate(dict.fromkeys(patients))}
 
@@ -100,7 +102,7 @@ def dicom(path: Path, series: Sequence[int] = ()) -> Raw:
 
 @dataclass(frozen=True)
 class _Frame:
-    """What of a DICOM header is needed to put one frame in its place."""
+    """Those entries of a DICOM header that put one frame in its place."""
 
     file: Path
     index: int  # in the file
@@ -114,6 +116,7 @@ class _Frame:
     slope: float
     intercept: float
     direction: str | None  # of phase encoding
+    part: str  # magnitude, phase, real or imaginary
 
     def image(self, pixels: dict[Path, np.ndarray], rescale: bool) -> np.ndarray:
         image = pixels[self.file].reshape(-1, *self.shape)[self.index]
@@ -121,8 +124,7 @@ class _Frame:
 
 
 def _dicom_frames(path: Path) -> tuple[list[_Frame], list[str]]:
-    """All frames of a file or of the files below a folder, and what was passed over."""
-    import pydicom
+    """List the magnitude frames of a file or of all files below a folder, and note what was passed over."""
     from pydicom.errors import InvalidDicomError
 
     files = files_in(path) if path.is_dir() else [path]
@@ -130,7 +132,7 @@ def _dicom_frames(path: Path) -> tuple[list[_Frame], list[str]]:
     for file in tqdm(files, "DICOM headers", unit="file", delay=2):
         with reading_file(file):
             try:
-                header = pydicom.dcmread(file, stop_before_pixels=True)
+                header = _dataset(file, stop_before_pixels=True)
             except InvalidDicomError:
                 passed["not DICOM"] += 1
                 continue
@@ -146,10 +148,41 @@ def _dicom_frames(path: Path) -> tuple[list[_Frame], list[str]]:
             else:
                 seen.add(identifier)
                 frames += [_frame(file, header, i) for i in range(int(header.get("NumberOfFrames") or 1))]
+    passed.update(f"{frame.part} images" for frame in frames if frame.part != "magnitude")
+    frames = [frame for frame in frames if frame.part == "magnitude"]
     listed = ", ".join(f"{n} {kind}" for kind, n in passed.most_common(6))
     if not frames:
-        raise error(path, f"a folder without a DICOM image ({listed})" if path.is_dir() else f"{listed}")
-    return frames, [f"{count_text(passed.total(), 'file')} passed over: {listed}"] if passed else []
+        found = f"a folder without a DICOM image of magnitudes ({listed})" if path.is_dir() else f"{listed}"
+        raise error(path, found)
+    return frames, [f"passed over: {listed}"] if passed else []
+
+
+def _dataset(file: Path, **options):
+    """Read a DICOM file, also one that begins with its first element, without preamble and meta information."""
+    import pydicom
+    from pydicom.errors import InvalidDicomError
+
+    try:
+        return pydicom.dcmread(file, **options)
+    except InvalidDicomError:
+        if not begins_with_an_element(file):
+            raise
+    dataset = pydicom.dcmread(file, force=True, **options)
+    if "Rows" not in dataset:
+        raise InvalidDicomError
+    if "TransferSyntaxUID" not in dataset.file_meta:
+        implicit, little = dataset.original_encoding
+        big = pydicom.uid.ExplicitVRBigEndian
+        plain = pydicom.uid.ImplicitVRLittleEndian if implicit else pydicom.uid.ExplicitVRLittleEndian
+        dataset.file_meta.TransferSyntaxUID = plain if little else big
+    return dataset
+
+
+def begins_with_an_element(file: Path) -> bool:
+    """Whether a file begins with an element of the groups 2 or 8, as DICOM without a preamble does."""
+    with file.open("rb") as stream:
+        group, number = struct.unpack("<HH", stream.read(4).ljust(4, b"\xff"))
+    return group in (2, 8) and number <= 0x60
 
 
 def _frame(file: Path, header, i: int) -> _Frame:
@@ -167,7 +200,8 @@ def _frame(file: Path, header, i: int) -> _Frame:
     def get(keyword: str):
         return next((place.get(keyword) for place in places if place.get(keyword) not in (None, "")), None)
 
-    times = {name: float(get(name)) for name in TIMES[:-2] if get(name) is not None}
+    times = {name: float(get(name)) for name in (*TIMES[:-2], CLOCKS[2]) if get(name) is not None}
+    times |= {name: _seconds(str(get(name))) for name in CLOCKS[:2] if get(name) is not None}
     if "NumberOfFrames" in header and ("FrameTime" in header or "FrameTimeVector" in header):
         times["FrameTime"] = float(i)  # the file says that its frames follow each other in time
     for group, offset, creator in _PHASE_NUMBERS:
@@ -175,6 +209,8 @@ def _frame(file: Path, header, i: int) -> _Frame:
             times["cardiac phase number"] = float(header.private_block(group, creator)[offset].value)
         except (KeyError, TypeError, ValueError):  # another scanner, or a number that nobody can read
             pass
+    if not np.isfinite(list(times.values())).all():
+        raise error(file, "a time that is no number", "the times of all frames")
     position, orientation, location = (
         get(name) for name in ("ImagePositionPatient", "ImageOrientationPatient", "SliceLocation")
     )
@@ -197,7 +233,24 @@ def _frame(file: Path, header, i: int) -> _Frame:
         slope=float(1 if get("RescaleSlope") is None else get("RescaleSlope")),
         intercept=float(get("RescaleIntercept") or 0),
         direction=get("InPlanePhaseEncodingDirection"),
+        part=_part(header, get("ComplexImageComponent"), get("FrameType")),
     )
+
+
+def _part(header, component: str | None, frame_type: Sequence[str] | None) -> str:
+    """Tell magnitude, phase, real and imaginary images apart."""
+    said = {component, *list(header.get("ImageType") or ())[2:], *list(frame_type or ())[2:]}
+    try:
+        said.add(int(header.private_block(0x0043, "GEMS_PARM_01")[0x2F].value))
+    except (KeyError, TypeError, ValueError):  # another scanner
+        pass
+    return next((part for part, names in _PARTS.items() if said & set(names)), "magnitude")
+
+
+def _seconds(clock: str) -> float:
+    """Convert a time of the day, HHMMSS.FFFFFF, to seconds."""
+    digits = clock.replace(":", "")
+    return 3600 * int(digits[:2]) + 60 * int(digits[2:4] or 0) + float(digits[4:] or 0)
 
 
 def _in_slices(frames: list[_Frame]) -> list[list[_Frame]]:
@@ -213,38 +266,40 @@ def _in_slices(frames: list[_Frame]) -> list[list[_Frame]]:
 
 
 def _time_of(slices: list[list[_Frame]]) -> str:
-    """What puts the frames of every slice of a series in order."""
-    frames = [frame for of in slices for frame in of]
+    """Choose what puts the frames of every slice of a series in order."""
+    frames = [frame for members in slices for frame in members]
+    timed = any(len({frame.times.get(name) for frame in members}) > 1 for members in slices for name in TIMES)
+    names = TIMES if timed else TIMES + CLOCKS
     held = Counter(name for frame in frames for name in frame.times)
-    everywhere = [name for name in TIMES if held[name] == len(frames)]
+    everywhere = [name for name in names if held[name] == len(frames)]
     for name in everywhere:
-        if all(len({frame.times[name] for frame in of}) == len(of) for of in slices):
+        if all(len({frame.times[name] for frame in members}) == len(members) for members in slices):
             return name
-    tried = f"one of {', '.join(TIMES)}, to put the frames in order"
+    tried = f"one of {', '.join(names)}, to put the frames in order"
     if not everywhere:
-        usual = max(TIMES, key=lambda name: held[name])
+        usual = max(names, key=lambda name: held[name])
         file = min(frame.file for frame in frames if usual not in frame.times)
         raise error(file, "a frame without a time", f"in every file {tried}")
     name = everywhere[0]
-    of = next(of for of in slices if len({frame.times[name] for frame in of}) < len(of))
-    of = sorted(of, key=lambda frame: (frame.times[name], frame.file))
-    same = next(pair for pair in pairwise(of) if pair[0].times[name] == pair[1].times[name])
-    found = f"the same slice and {name} ({same[0].times[name]:g}) as in {same[0].file.name}"
-    raise error(same[1].file, found, f"frames told apart by {tried}")
+    same = next(members for members in slices if len({frame.times[name] for frame in members}) < len(members))
+    same = sorted(same, key=lambda frame: (frame.times[name], frame.file))
+    first, second = next(pair for pair in pairwise(same) if pair[0].times[name] == pair[1].times[name])
+    found = f"the same slice and {name} ({first.times[name]:g}) as in {first.file.name}"
+    raise error(second.file, found, f"frames told apart by {tried}")
 
 
 def describe_series(frames: list[_Frame]) -> str:
-    sizes = Counter((len(of), *of[0].shape) for of in _in_slices(frames))
+    """Describe a series by its number, its name and the sizes of its slices."""
+    sizes = Counter((len(members), *members[0].shape) for members in _in_slices(frames))
     listed = ", ".join(f"{count_text(n, 'slice')} of {size_text(size)}" for size, n in sizes.most_common(3))
     return f"{frames[0].series[1]} {frames[0].name!r} ({listed})"
 
 
 def _pixels(file: Path) -> np.ndarray:
-    import pydicom
     from pydicom.pixels import get_decoder
 
     with reading_file(file):
-        image = pydicom.dcmread(file)
+        image = _dataset(file)
         syntax = image.file_meta.TransferSyntaxUID
         if syntax.is_encapsulated:
             try:

@@ -1,7 +1,13 @@
-"""NIfTI files, and ACDC's folder of patients."""
+"""NIfTI files, packed by gzip or not; folders of them, ACDC's among them (no notebook; see `formats.raw`)."""
 
+import gzip
+import re
+import zlib
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from tqdm import tqdm
@@ -14,10 +20,13 @@ from .raw import (
     files_in,
     fitted_cine,
     fitting,
+    list_text,
     put_in_order,
     reading_file,
     size_text,
 )
+
+_LABELS = 20  # no set of labels has more classes, no image so few grey values
 
 
 def nifti(path: Path, axes: str = "yxnt") -> Raw:
@@ -29,23 +38,50 @@ def nifti(path: Path, axes: str = "yxnt") -> Raw:
     Parameters
     ----------
     path
-        ``.nii`` or ``.nii.gz``
+        a file, whatever its name
     axes
-        see `read`; ``xynt`` lays the phase-encode direction along axis 1
+        see `reading.read`; ``xynt`` lays the phase-encode direction along axis 1
 
     Returns
     -------
         cines of shape ``(slice, t, y, x)``
-
-    Raises
-    ------
-    DataError
-        if the file is damaged, truncated or not 4-D
     """
     array = _nifti_array(path, len(axes))
     cines = put_in_order(path, array, axes)
     notes = [f"NIfTI array {size_text(array.shape)}: axes taken as ({', '.join(axes)}), n the slices"]
     return Raw(path, cines, np.zeros(len(cines), int), notes=notes)
+
+
+def nifti_folder(path: Path, axes: str = "yxnt") -> Raw:
+    """Read all 4-D NIfTI files in a folder and below, a patient each, without the labels that lie beside them.
+
+    Files of one slice in one folder are the slices of one patient. Labels are known by their names (``_gt``,
+    ``label``, ``seg``, ``mask``), or by their values, whole numbers from 0 to 20 at most. ``axes`` as in `nifti`.
+    """
+    cines, groups, patients, left_out = [], [], {}, []
+    files = [file for file in files_in(path) if file.name.lower().endswith((".nii", ".nii.gz"))]
+    for file in tqdm(files, "NIfTI", unit="file", delay=2):
+        if re.search(r"(^|[_.-])(gt|labels?|seg(mentation)?|masks?)[_.-]", file.name.lower()):
+            left_out.append(f"{file.name} (labels by its name)")
+            continue
+        with _opened(file, None) as (image, _):
+            shape = image.shape
+        if len(shape) != 4 or 1 in shape[3:]:
+            left_out.append(f"{file.name} ({size_text(shape)})")
+            continue
+        array = _nifti_array(file)
+        if 0 <= array.min() and array.max() <= _LABELS and (array == np.rint(array)).all():
+            left_out.append(f"{file.name} (labels by its values)")
+            continue
+        cines += list(put_in_order(file, array, axes))
+        slices = shape[axes.index("n")]
+        groups += [patients.setdefault(file.parent if slices == 1 else file, len(patients))] * slices
+    if not cines:
+        raise error(path, f"no 4-D image in {list_text(left_out, 'NIfTI files')}", "one at least")
+    counts = f"{count_text(len(files) - len(left_out), 'NIfTI file')}, {count_text(len(patients), 'patient')}"
+    notes = [f"{counts}: axes taken as ({', '.join(axes)}), n the slices"]
+    notes += [f"left out: {list_text(left_out, 'files')}"] if left_out else []
+    return Raw(path, cines, np.array(groups), notes=notes)
 
 
 def acdc(
@@ -84,9 +120,6 @@ def acdc(
 
     Raises
     ------
-    DataError
-        if there is no such file, a file is damaged or not 4-D, or no patient has enough frames and slices
-
     ValueError
         if ``frames`` or ``size`` is below 1
 
@@ -107,7 +140,8 @@ def acdc(
 
     notes, slices = [], []
     for patient, file in tqdm(sorted(files.items()), "headers", unit="patient", delay=2):
-        _, _, n_slices, n_frames = _nifti(file).shape
+        with _opened(file) as (image, _):
+            _, _, n_slices, n_frames = image.shape
         if n_frames < frames:
             notes.append(f"{patient} left out: {n_frames} frames, at least {frames} are needed")
         elif n_slices <= 6:
@@ -143,18 +177,41 @@ def acdc(
     return Raw(path, cines, np.unique(patients, return_inverse=True)[1], patients, notes)
 
 
-def _nifti(path: Path, ndim: int = 4):
+def is_nifti(path: Path) -> bool:
+    """Whether a file begins as NIfTI-1 or NIfTI-2 does, or as gzip with one of them inside."""
+    try:
+        with _unpacked(path) as stream:
+            head = stream.read(348)
+    except (OSError, EOFError, zlib.error):
+        return False
+    return head[344:348] == b"n+1\0" or head[4:8] == b"n+2\0"
+
+
+def _unpacked(path: Path) -> BinaryIO:
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    return gzip.open(path) if packed else path.open("rb")
+
+
+@contextmanager
+def _opened(path: Path, ndim: int | None = 4) -> Iterator[tuple]:
+    """Open a NIfTI file: the image, of which only the header is read, and the stream that it comes from."""
     import nibabel
 
-    with reading_file(path):
-        image = nibabel.load(path)
-    if len(image.shape) != ndim:
-        raise error(
-            path, f"a {len(image.shape)}-D NIfTI file, {size_text(image.shape)}", "4-D: y, x, slice, frame"
-        )
-    return image
+    with reading_file(path), _unpacked(path) as stream:
+        kind = nibabel.Nifti2Image if stream.read(8)[4:] == b"n+2\0" else nibabel.Nifti1Image
+        stream.seek(0)
+        image = kind.from_stream(stream)
+        if ndim is not None and len(image.shape) != ndim:
+            found = f"a {len(image.shape)}-D NIfTI file, {size_text(image.shape)}"
+            raise error(path, found, "4-D: y, x, slice, frame")
+        yield image, stream
 
 
 def _nifti_array(path: Path, ndim: int = 4) -> np.ndarray:
-    with reading_file(path):
-        return np.asanyarray(_nifti(path, ndim).dataobj)
+    with _opened(path, ndim) as (image, stream):
+        array = np.asanyarray(image.dataobj)
+        if isinstance(stream, gzip.GzipFile):
+            while stream.read(1 << 20):  # the checksum stands at the very end
+                pass
+    return array

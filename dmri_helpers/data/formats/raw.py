@@ -1,4 +1,9 @@
-"""What every reader hands on, the errors it raises, and how cines of several sizes become one size."""
+"""What readers have in common: what they hand on, their errors, and how cines become one size (no notebook).
+
+A reader takes the path of a file or folder, puts numbers in order, slice by slice and frame by frame, and
+returns them as `Raw`, with an account of what it did. It raises `DataError`, one line, where the file is damaged
+or holds no such cines. It knows nothing of the command line.
+"""
 
 import os
 import warnings
@@ -11,18 +16,35 @@ from pathlib import Path
 import numpy as np
 
 EXPECTED = (
-    "cines of shape (n, t, y, x) or (t, y, x) in a .npz (key 'dataset') or .npy, a 4-D NIfTI file, a DICOM "
-    "file or folder, ACDC's folder of patients, a MATLAB or HDF5 file, or ISMRMRD raw data"
+    "cines of shape (n, t, y, x) or (t, y, x) in a .npz (key 'dataset') or .npy, 4-D NIfTI (file or folder), DICOM "
+    "(file or folder), ACDC's folder of patients, MATLAB, HDF5, BART's .cfl, or ISMRMRD raw data"
 )
 
 
 class DataError(ValueError):
-    """Input that is no cine; the message is one line: file, what was found, what was expected."""
+    """Input that is no cine; the message is one line: the source, what was found, what was expected.
+
+    Attributes
+    ----------
+    remedy
+        the option of `data.import_cines` that helps: ``"axes"``, ``"key"``, ``"series"`` or
+        ``"size"``; None where no option does. The command line says in its own words how to give it.
+    """
+
+    def __init__(self, source: str | Path, found: str, expected: str = EXPECTED, remedy: str | None = None):
+        super().__init__(source, found, expected, remedy)
+        self.source, self.found, self.expected, self.remedy = source, found, expected, remedy
+
+    def __str__(self) -> str:
+        return " ".join(f"{self.source}: found {self.found}; expected {self.expected}".split())
+
+
+error = DataError  # `raise error(path, found, expected)` reads as what it says
 
 
 @dataclass
 class Raw:
-    """What a door hands on: numbers in order, neither checked nor scaled.
+    """What a reader hands on: numbers in order, neither checked nor scaled.
 
     Attributes
     ----------
@@ -36,6 +58,8 @@ class Raw:
         shape ``(n,)``, the names of public data sets (``patient001``); None otherwise
     notes
         the account of what was done, line by line
+    coils
+        maps of the coils' sensitivities, shape ``(1 or n, c, y, x)``; None where there are none
     """
 
     path: Path
@@ -43,11 +67,7 @@ class Raw:
     groups: np.ndarray | None = None
     patients: np.ndarray | None = None
     notes: list[str] = field(default_factory=list)
-
-
-def error(source: str | Path, found: str, expected: str = EXPECTED) -> DataError:
-    """Make the one line of a `DataError`: the source, what was found, what was expected."""
-    return DataError(" ".join(f"{source}: found {found}; expected {expected}".split()))
+    coils: np.ndarray | None = None
 
 
 def one_size(raw: Raw, frames: int | None = None, size: int | None = None, per_frame: bool = False) -> Raw:
@@ -56,7 +76,7 @@ def one_size(raw: Raw, frames: int | None = None, size: int | None = None, per_f
     Parameters
     ----------
     raw
-        what a door returned
+        what a reader returned
     frames
         per cine; by default as many as there are
     size
@@ -81,19 +101,22 @@ def one_size(raw: Raw, frames: int | None = None, size: int | None = None, per_f
     shapes = Counter(cine.shape for cine in raw.cines)
     fewest = min(t for t, _, _ in shapes)
     if frames is not None and fewest < frames:
-        raise error(raw.path, f"a cine of {fewest} frames", f"at least {frames} (--frames)")
+        raise error(raw.path, f"a cine of {fewest} frames", f"at least {frames}")
     fitted = {(frames or t, size or y, size or x) for t, y, x in shapes}
     if len(fitted) > 1:
         found = ", ".join(
             f"{count_text(n, 'cine')} of {size_text(shape)}" for shape, n in shapes.most_common(6)
         )
-        raise error(raw.path, found, "one size; dmri import --frames T --size N cuts and pads")
+        raise error(raw.path, found, "one size", "size")
     dtype = np.float32 if per_frame else np.result_type(*{cine.dtype for cine in raw.cines})
     cines = np.empty((len(raw.cines), *fitted.pop()), dtype)
     for i, cine in enumerate(raw.cines):
         cines[i] = fitted_cine(raw.path, cine, frames, size, per_frame)
     notes = raw.notes + fitting(shapes, frames, size, per_frame)
-    return Raw(raw.path, cines, raw.groups, raw.patients, notes)
+    coils = raw.coils
+    if coils is not None and size is not None:
+        coils = np.stack([fitted_cine(raw.path, maps, None, size, False) for maps in coils])
+    return Raw(raw.path, cines, raw.groups, raw.patients, notes, coils)
 
 
 def check_at_least_one(frames: int | None, size: int | None) -> None:
@@ -104,15 +127,16 @@ def check_at_least_one(frames: int | None, size: int | None) -> None:
 def fitted_cine(
     path: Path, cine: np.ndarray, frames: int | None, size: int | None, scaled: bool
 ) -> np.ndarray:
+    """Bring one cine to its size as `one_size` says; ``scaled`` is its ``per_frame``."""
     cine = cine[:frames]
     if size is not None:
-        there, here = [slice(None)], [slice(None)]
-        for have in cine.shape[1:]:
-            start, n = have // 2 - size // 2, min(have, size)  # the middle pixel stays in the middle
-            there.append(slice(max(start, 0), max(start, 0) + n))
-            here.append(slice(max(-start, 0), max(-start, 0) + n))
+        source, target = [slice(None)], [slice(None)]
+        for length in cine.shape[1:]:
+            start, n = length // 2 - size // 2, min(length, size)  # the middle pixel stays in the middle
+            source.append(slice(max(start, 0), max(start, 0) + n))
+            target.append(slice(max(-start, 0), max(-start, 0) + n))
         whole, cine = cine, np.zeros((len(cine), size, size), cine.dtype)
-        cine[tuple(here)] = whole[tuple(there)]
+        cine[tuple(target)] = whole[tuple(source)]
     if not scaled:
         return cine
     if np.iscomplexobj(cine):
@@ -122,6 +146,7 @@ def fitted_cine(
 
 
 def fitting(shapes: Counter, frames: int | None, size: int | None, scaled: bool) -> list[str]:
+    """Account for what `fitted_cine` did to cines of these shapes."""
     notes = []
     if frames is not None and any(t > frames for t, _, _ in shapes):
         had = sorted({t for t, _, _ in shapes})
@@ -163,7 +188,7 @@ def reading_error(path: Path, wrong: Exception) -> DataError:
 
 
 def files_in(folder: Path) -> list[Path]:
-    """All files in a folder and below, hidden ones left out."""
+    """List all files in a folder and below, hidden ones left out."""
 
     def refuse(wrong: OSError) -> None:
         raise error(wrong.filename, f"a folder that cannot be read ({wrong.strerror})", "one that can be")
@@ -175,8 +200,12 @@ def files_in(folder: Path) -> list[Path]:
     return files
 
 
-def put_in_order(path: Path, array: np.ndarray, axes: str | None) -> np.ndarray:
-    """An array of numbers with its axes in the order ``(n, t, y, x)``."""
+def put_in_order(path: Path, array: np.ndarray, axes: str | None, doubt: bool = True) -> np.ndarray:
+    """Put the axes of an array of numbers in the order ``(n, t, y, x)``; ``axes`` as `reading.read` takes them.
+
+    Where nobody named the axes and they give more frames than lines or columns, the array is refused: it is
+    rather an array ``(y, x, slice, t)`` than a film of stripes. Without ``doubt`` it is taken as it is.
+    """
     if array.dtype.kind not in "fciu":
         raise error(path, f"values of type {array.dtype}", "float, complex or integer numbers")
     if array.ndim not in (3, 4):
@@ -186,29 +215,48 @@ def put_in_order(path: Path, array: np.ndarray, axes: str | None) -> np.ndarray:
     wanted = "ntyx"[-array.ndim :]
     if axes is not None:
         if sorted(axes) != sorted(wanted):
-            raise error(path, f"--axes {axes} for shape {array.shape}", f"the letters of {wanted}, each once")
+            raise error(path, f"axes {axes!r} for shape {array.shape}", f"the letters of {wanted}, each once")
         array = array.transpose([axes.index(letter) for letter in wanted])
+    elif doubt and (found := axes_in_doubt(array.shape)):
+        raise error(path, found, "no more frames than lines or columns, or the name of every axis", "axes")
     return array if array.ndim == 4 else array[None]
 
 
+def axes_in_doubt(shape: Sequence[int]) -> str:
+    """Say what is odd about an array whose axes nobody named; empty if nothing is."""
+    t, y, x = shape[-3:]
+    names = ", ".join("ntyx"[-len(shape) :])
+    return f"an array {size_text(shape)}, as ({names}) {t} frames of {y} x {x}" if t > min(y, x) else ""
+
+
 def choose_key(path: Path, key: str | None, held: list[str], fits: list[str], listed) -> str:
-    """The key asked for, or the only one that fits."""
-    if key is not None and key.strip("/") in held:
-        return key.strip("/")
+    """Choose the key asked for, or the only one that fits and does not call itself k-space."""
     found = list_text(listed, "keys")
     if key is not None:
-        raise error(path, found, f"the key {key!r}")
-    if len(fits) != 1:
-        raise error(path, found, "one array of 3 or 4 dimensions, or --key (dmri import) to choose it")
-    return fits[0]
+        if key.strip("/") not in held:
+            raise error(path, found, f"the key {key!r}", "key")
+        return refuse_kspace(path, key.strip("/"))
+    images = [name for name in fits if not _is_kspace(name)] or fits
+    if len(images) != 1:
+        raise error(path, found, "one array of 3 or 4 dimensions", "key")
+    return refuse_kspace(path, images[0])
+
+
+def refuse_kspace(path: Path, key: str) -> str:
+    """Refuse an array whose name says that it is k-space; hand on other names."""
+    if _is_kspace(key):
+        raise error(path, f"k-space, the array {key!r}", "images, its inverse Fourier transform")
+    return key
+
+
+def _is_kspace(key: str) -> bool:
+    return key.rpartition("/")[2].lower().replace("-", "").replace("_", "").startswith(("kspace", "kdata"))
 
 
 def axes_note(key: str, array: np.ndarray, axes: str | None) -> str:
-    taken = axes or "ntyx"[-array.ndim :]
-    note = f"array {key!r}, {size_text(array.shape)}: axes taken as ({', '.join(taken)})"
-    if axes is None and array.shape[-1] == min(array.shape[-3:]) < max(array.shape[-3:]):
-        note += "; if the last is time, dmri import --axes says so"
-    return note
+    """Account for the axes that an array was taken to have."""
+    taken = ", ".join(axes or "ntyx"[-array.ndim :])
+    return f"array {key!r}, {size_text(array.shape)}: axes taken as ({taken})"
 
 
 def size_text(shape: Sequence[int]) -> str:

@@ -1,9 +1,8 @@
-"""Every door by which real cines come in: NumPy, NIfTI, DICOM, MATLAB, HDF5 and ISMRMRD raw data.
+"""Pick the reader of a file or folder by its first bytes (notebooks 01 to 07 read their cines through it).
 
-`read` picks the door by the first bytes of a file; `data.open_cine`, and so every command and notebook, goes
-through it. A door puts numbers in order, slice by slice and frame by frame, and gives an account of what it
-did; checking and scaling the values is left to `data`. Whichever array axis becomes ``y`` is the one along
-which lines of k-space will be left out, no matter how the scanner's own phase-encode direction lay.
+`data.open_cine` and `data.import_cines`, and so every notebook and command, go through `read`; `formats.raw` says
+what a reader is. Checking and scaling the values is left to `data.opening`. Whichever array axis becomes ``y`` is
+the one along which lines of k-space will be left out, no matter how the scanner's own phase-encode direction lay.
 """
 
 import os
@@ -11,8 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .arrays import hdf5, matlab, npy, npz
-from .dicom import dicom
-from .nifti import acdc, nifti
+from .bart import bart, is_bart
+from .dicom import begins_with_an_element, dicom
+from .nifti import acdc, is_nifti, nifti, nifti_folder
 from .raw import Raw, error, files_in, one_size, reading_error
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -29,12 +29,12 @@ def read(
     size: int | None = None,
     per_frame: bool = False,
 ) -> Raw:
-    """Read cines from any file or folder that there is a door for.
+    """Read cines from any file or folder that there is a reader for.
 
     Parameters
     ----------
     path
-        a file, a folder of DICOM files or ACDC's folder of patients
+        a file, or a folder of DICOM files, of NIfTI files or of ACDC's patients
     n
         at most the first so many cines, where that saves reading the others
     key
@@ -63,23 +63,23 @@ def read(
     ValueError
         if ``frames`` or ``size`` is below 1
     """
-    door, takes = _door(path)
+    reader, takes = _reader(path)
     given = {name: value for name, value in (("key", key), ("axes", axes), ("series", series)) if value}
     for name in given.keys() - set(takes):
-        raise error(path, f"data in which --{name} means nothing", f"no --{name}")
-    if door is acdc:
+        raise error(path, f"data in which the option {name} means nothing", f"no {name}")
+    if reader is acdc:
         return acdc(path, n=n, frames=20 if frames is None else frames, size=192 if size is None else size)
-    return one_size(door(path, **given), frames, size, per_frame)
+    return one_size(reader(path, **given), frames, size, per_frame)
 
 
-def _door(path: Path) -> tuple[Callable[..., Raw], tuple[str, ...]]:
-    """The reader of a file or folder, by what it begins with, and the options that it takes."""
+def _reader(path: Path) -> tuple[Callable[..., Raw], tuple[str, ...]]:
+    """Find the reader of a file or folder by what it begins with, and the options that it takes."""
     if os.path.isdir(path):  # False, not an error, where one may not look
         names = [file.name.lower() for file in files_in(path)]
         if any(name.endswith(("_4d.nii", "_4d.nii.gz")) for name in names):
             return acdc, ()
         if any(name.endswith((".nii", ".nii.gz")) for name in names):
-            raise error(path, "a folder of NIfTI files, none named *_4d.nii.gz", "one file, or ACDC's folder")
+            return nifti_folder, ("axes",)
         return dicom, ("series",)
     try:
         with path.open("rb") as file:
@@ -94,12 +94,14 @@ def _door(path: Path) -> tuple[Callable[..., Raw], tuple[str, ...]]:
         return npy, ("axes",)
     if head.startswith(b"PK"):
         return npz, ("key", "axes")
-    if path.name.lower().endswith((".nii", ".nii.gz")):
+    if is_nifti(path) or path.name.lower().endswith((".nii", ".nii.gz")):
         return nifti, ("axes",)
-    if head[128:132] == b"DICM":
+    if head[128:132] == b"DICM" or begins_with_an_element(path):
         return dicom, ("series",)
     if head.startswith((_HDF5, b"MATLAB 7.3")) or head[512:] == _HDF5:
         return hdf5, ("key", "axes")
+    if is_bart(path):
+        return bart, ()
     if head.startswith(b"MATLAB 5.0"):
         return matlab, ("key", "axes")
     raise error(

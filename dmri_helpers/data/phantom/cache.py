@@ -46,7 +46,7 @@ def phantom_arrays(
     seed
         another seed gives other anatomies
     complex_valued
-        images with their phase
+        images with a scanner's phase, as `Phantom.complex_image` has it; by default the report's magnitudes
 
     Returns
     -------
@@ -219,9 +219,9 @@ def _end_with_parent() -> None:
 
 
 def generate_phantom(job: tuple[int, tuple[int, int, int], bool]) -> dict[str, np.ndarray]:
-    """Draw one phantom; the job is its seed, its shape ``(t, y, x)`` and whether its images keep their phase."""
+    """Draw one phantom; the job is its seed, its shape ``(t, y, x)`` and whether its images have a phase."""
     seed, shape, complex_valued = job
-    heart = phantom.cine_phantom(seed, shape)
+    heart = phantom.cine_phantom(seed, shape, phase=float(complex_valued))
     return {
         "dataset": np.asarray(heart.complex_image if complex_valued else heart.image),
         "labels": np.asarray(heart.labels),

@@ -6,7 +6,8 @@ moved by a displacement field. The heart is drawn in polar coordinates about its
 
 Tissues have the contrast of balanced SSFP. Fat is in opposed phase to water (TE = TR/2), so their borders are dark
 ("India ink"). Everything is rendered on a finer grid than the image and reduced by cropping its k-space, so that a
-pixel holds several tissues and edges ring. Coil shading, a smooth phase and noise are added last.
+pixel holds several tissues and edges ring. Coil shading and noise are added last. The phase of `data.phantom.phase`
+turns the finished image, so that it changes no magnitude and no draw.
 
 All random numbers of a phantom come from one generator, in the order of the statements. Whoever moves, adds or removes
 a draw changes every phantom and has to raise `VERSION`.
@@ -30,6 +31,7 @@ import numpy as np
 
 from .body import draw_surroundings, move_tissue
 from .heart import Heart, draw_heart
+from .phase import with_phase
 from .scanner import acquire, draw_pad, tissue_signals
 from .shapes import coordinates, rendered_size
 
@@ -47,7 +49,8 @@ class Phantom:
     image
         magnitude, shape ``(t, y, x)``, float32 in [0, 1]
     complex_image
-        the image with its phase, shape ``(t, y, x)``, complex64; its magnitude is ``image``
+        the image with a scanner's phase, shape ``(t, y, x)``, complex64; its magnitude is ``image``. Fat has the
+        opposite sign of water; where there is little signal, the phase is that of the noise
     labels
         shape ``(t, y, x)``, uint8: 0 everything else, 1 left ventricular blood (with the papillary muscles, as in
         clinical contours), 2 myocardium, 3 right ventricular blood
@@ -74,6 +77,7 @@ def cine_phantom(
     group: str | None = None,
     noise: float | None = None,
     per_frame: bool = True,
+    phase: float = 1.0,
 ) -> Phantom:
     """Draw the phantom number ``seed``.
 
@@ -90,18 +94,23 @@ def cine_phantom(
         standard deviation of the complex Gaussian noise, relative to bright tissue, at most 1; None draws one
     per_frame
         True scales each frame to [0, 1] by its own smallest and largest magnitude, False the cine as a whole
+    phase
+        strength of the phase of ``complex_image``: 1 is up to 2.5 rad at the rim, 0 leaves only signs and noise.
+        Magnitudes do not depend on it
 
     Raises
     ------
     ValueError
         if the shape is not three integers of at least (1, 16, 16), the seed is negative, there is no such group,
-        or the noise is not in [0, 1]
+        the noise is not in [0, 1], or the phase is negative or not finite
     """
     frames, ny, nx = _checked_shape(shape)
     if seed < 0:
         raise ValueError(f"seed must not be negative, got {seed}")
     if noise is not None and not 0 <= noise <= 1:
         raise ValueError(f"noise must be between 0 and 1, got {noise}")
+    if not 0 <= phase < np.inf:
+        raise ValueError(f"phase must be at least 0 and finite, got {phase}")
     if group is not None and group not in GROUPS:
         raise ValueError(f"group must be one of {', '.join(GROUPS)}, got {group!r}")
     rng = np.random.default_rng([seed, VERSION])
@@ -117,15 +126,17 @@ def cine_phantom(
     image = move_tissue(rng, heart, static, systolic, freedom, fine_y, fine_x)
     draw_heart(rng, heart, tissue, image, fine_y, fine_x)
     labels = heart.labels(y, x)
-    signal = acquire(rng, image, y, x, noise)
+    signal, factor = acquire(rng, image, y, x, noise)
     draw_pad(rng, signal, labels)
 
     magnitude = np.abs(signal)
     axes = (1, 2) if per_frame else None
     low, high = magnitude.min(axes, keepdims=True), magnitude.max(axes, keepdims=True)
     scaled = (magnitude - low) / (high - low)
-    phase = signal / np.maximum(magnitude, np.finfo(np.float32).tiny)
-    return Phantom(scaled, scaled * phase, labels, heart.volume, heart.ejection_fraction, group)
+    turned = scaled * factor.conj() * signal / np.maximum(magnitude, np.finfo(np.float32).tiny)
+    if phase:
+        turned = with_phase(turned, labels, seed % 2**63, phase)
+    return Phantom(scaled, turned, labels, heart.volume, heart.ejection_fraction, group)
 
 
 def _checked_shape(shape: tuple[int, int, int]) -> tuple[int, int, int]:

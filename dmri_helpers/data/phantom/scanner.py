@@ -1,4 +1,4 @@
-"""The scanner of the phantom: signals of tissues, coil shading, off-resonance, phase, noise and a finite k-space."""
+"""The scanner of the phantom: signals of tissues, coil shading, off-resonance bands, noise and a finite k-space."""
 
 import numpy as np
 
@@ -27,10 +27,12 @@ def tissue_signals(rng: np.random.Generator) -> dict[str, float]:
 
 def acquire(
     rng: np.random.Generator, image: np.ndarray, y: np.ndarray, x: np.ndarray, noise: float | None
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray]:
     """Turn the rendered image into what a scanner reconstructs: complex64, shape ``(t, y, x)``.
 
-    It gets coil shading, a phase, noise (of the standard deviation ``noise``; None draws one) and a finite k-space.
+    It gets coil shading, noise (of the standard deviation ``noise``; None draws one) and a finite k-space, and a smooth
+    phase on the way, which noise and window see. The factor ``exp(i phase)``, shape ``(y, x)``, is returned as well, so
+    that it can be taken out again: `phase` then gives the image its phase.
     """
     v, u = y[:, None], x[None]
     front, front_reach = (rng.uniform(-0.55, -0.35), rng.uniform(-0.15, 0.25)), rng.uniform(0.5, 0.95)
@@ -44,11 +46,12 @@ def acquire(
     coil *= np.sqrt(np.abs(np.cos(rng.uniform(0, 60) * beyond**2 * sideways)))
     phase = rng.uniform(0, 2 * np.pi) + rng.normal(0, 1.2) * v + rng.normal(0, 1.2) * u
     phase = phase + rng.normal(0, 2) * u * v + rng.normal(0, 1.5) * (u**2 - v**2)
+    factor = np.exp(1j * phase)
     sigma = np.exp(rng.normal(np.log(0.0095), 0.45))
     if noise is not None:
         sigma = noise
     kspace = crop_kspace(np.fft.fft2(image), len(y), len(x))
-    signal = np.fft.ifft2(kspace) * (coil * np.exp(1j * phase)).astype(np.complex64)
+    signal = np.fft.ifft2(kspace) * (coil * factor).astype(np.complex64)
     signal *= 1 + _settling(rng, len(image), y, x)
     grain = rng.spawn(1)[0].standard_normal((*signal.shape, 2), dtype=np.float32)
     signal += grain.view(np.complex64)[..., 0] * np.float32(sigma)
@@ -57,7 +60,8 @@ def acquire(
     cut_y, cut_x, roll = rng.uniform(0.36, 0.52), rng.uniform(0.42, 0.52), rng.uniform(0, 0.5)
     rho = np.sqrt((ky / cut_y) ** 2 + (kx / cut_x) ** 2)
     window = np.where((ky <= cut_y) & (kx <= cut_x), 1 - roll * np.minimum(rho, 1) ** 2, 0)
-    return np.fft.ifft2(kspace * window.astype(np.float32)).astype(np.complex64)
+    signal = np.fft.ifft2(kspace * window.astype(np.float32)).astype(np.complex64)
+    return signal, factor.astype(np.complex64)
 
 
 def _settling(rng: np.random.Generator, frames: int, y: np.ndarray, x: np.ndarray) -> np.ndarray:

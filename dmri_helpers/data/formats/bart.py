@@ -1,0 +1,44 @@
+"""Images of the BART toolbox: NAME.hdr holds the dimensions, NAME.cfl the values (no notebook; see `formats.raw`)."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from .raw import Raw, error, put_in_order, reading_file, size_text
+
+_X, _Y, _TIME, _SLICE = 1, 0, 10, 13  # which of the 16 dimensions
+
+
+def is_bart(path: Path) -> bool:
+    """Whether a file is one of the two that BART writes together."""
+    if path.suffix not in (".cfl", ".hdr") or not _header(path).is_file():
+        return False
+    with _header(path).open("rb") as file:
+        return file.read(12) == b"# Dimensions"
+
+
+def bart(path: Path) -> Raw:
+    """Read images of BART [1]_: dimension 0 becomes ``y``, 1 ``x``, 10 counts frames, 13 slices.
+
+    References
+    ----------
+    .. [1] https://mrirecon.github.io/bart, and its `doc/dimensions-and-strides.txt`.
+    """
+    with reading_file(path):
+        sizes = [int(word) for word in _header(path).read_text().splitlines()[1].split()]
+        sizes += [1] * (16 - len(sizes))
+        values = np.memmap(path.with_suffix(".cfl"), "<c8", "r")
+        if len(values) != math.prod(sizes):
+            raise error(path, f"{len(values)} values", f"{math.prod(sizes)}, as the header says")
+    others = [size for axis, size in enumerate(sizes) if axis not in (_X, _Y, _TIME, _SLICE)]
+    if math.prod(others) != 1 or sizes[_TIME] == 1:
+        expected = "images: dimensions 0 and 1, several frames in 10, slices in 13, all others 1"
+        raise error(path, f"an array of BART of {size_text(sizes)}", expected)
+    array = values.reshape(sizes[_Y], sizes[_X], sizes[_TIME], sizes[_SLICE], order="F")
+    note = f"array of BART, {size_text(array.shape)}: dimensions 0, 1, 10 and 13 taken as (y, x, t, n)"
+    return Raw(path, put_in_order(path, array, "yxtn"), np.zeros(sizes[_SLICE], int), notes=[note])
+
+
+def _header(path: Path) -> Path:
+    return path.with_suffix(".hdr")
