@@ -642,7 +642,8 @@ for name in names:
 # stands still does not change the rank of a cine, so low rank plus sparse hardly minds. k-t TV prefers
 # flat images, and a phase makes them less flat. Conjugate view sharing believes that the phase is slow: each
 # detail that its estimate misses becomes an error. Compare it with plain view sharing in the second block.
-#
+
+# %% [markdown]
 # ### The lesson of the ladder
 #
 # This course grew from a student report on the same assignment (first reference below). Its better
@@ -651,7 +652,8 @@ for name in names:
 # 200, with the report's mask and metric, **view sharing reaches 34.5 dB**: copying a line from a
 # neighbouring frame, the eight lines of code you wrote above. The report could not notice: it
 # compared with zero filling alone.
-#
+
+# %% [markdown]
 # That is no reason to give up learning: there is room above this ladder. It is a reason to *always*
 # build the ladder first. A method that was compared only with zero filling was compared with
 # nothing.
@@ -682,7 +684,8 @@ print("orders of the three methods that occur:", *(" < ".join(order) for order i
 # **Figure 2.11.** Three reconstructions of one cine under seven definitions of PSNR. The legend gives the
 # smallest and the largest value of each. Every frame of a phantom has peak 1, so definitions that differ in
 # the peak alone agree here. Those of CMRxRecon look only at the middle of the image, where the heart is.
-#
+
+# %% [markdown]
 # So numbers of two papers can be compared only if their definitions agree. Whether two definitions can even
 # order methods differently, the last lines say for this cine.
 
@@ -693,7 +696,8 @@ print("orders of the three methods that occur:", *(" < ".join(order) for order i
 # noticing; Shimron and others (2022) call this a *data crime*. We commit four of them on phantoms
 # that are innocent: complex, without noise, scaled as a whole. Each row of the table changes one
 # thing:
-#
+
+# %% [markdown]
 # - **magnitude**: the magnitude is taken first;
 # - **zero padded**: the images were interpolated by a factor 1.5 before they were stored;
 # - **noisy data**, the control of the next row: noise on the lines alone;
@@ -712,13 +716,15 @@ Markdown(crimes.table(crime_rows))
 # **Table 2.2.** By how many decibels each crime changes the volume PSNR: the mean over three phantoms,
 # and its 95 % interval in brackets (paired, Student's $t$). An interval that contains zero does not
 # tell.
-#
+
+# %% [markdown]
 # **Zero padding** is the largest gift: the outer lines of an interpolated image are empty, so leaving them
 # out costs nothing, and the better methods gain. **Magnitude** helps zero filling; it also makes kinks
 # where the image was close to zero, which k-t TV does not like. **Noise in the reference** rewards
 # whoever keeps the noise of the measured lines, and punishes whoever removes it. **Frame scaling** changes
 # the brightness from frame to frame; three phantoms cannot tell what that is worth.
-#
+
+# %% [markdown]
 # Our own cines are such images: magnitudes, each frame scaled by itself, and never raw data.
 
 # %%

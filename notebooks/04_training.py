@@ -282,7 +282,8 @@ ladder
 # %% [markdown]
 # **Figure 4.5.** The ladder on these test cines in both worlds: mean and standard deviation over cines of
 # the PSNR, of the PSNR where the heart moves, and of SSIM.
-#
+
+# %% [markdown]
 # The next cell says in words what the numbers say.
 
 # %%
@@ -299,23 +300,27 @@ for name in order:
 # The last lines show what each method has assumed about the phase. A network that saw magnitudes alone
 # may have learnt that the imaginary part of an aliased image is always an error. Where it loses more by the
 # phase than the methods that learn nothing, this is the reason. Notebook 6 comes back to it.
-#
+
+# %% [markdown]
 # The seed report trained such a network for 800 epochs on the real cines of its course and
 # reached $29.08 \pm 1.93$ dB (its README); view sharing reaches 34.5 dB on cines of that same
 # set. A large gain over the zero-filled image is no achievement by itself: the zero-filled image
 # is the poorest use one can make of the data.
-#
+
+# %% [markdown]
 # What does a copy have that the network lacks? The network sees all aliased frames, and has to find out
 # by itself what belongs together. Nothing tells it which lines were *measured*, and nothing stops it from
 # changing them. View sharing leaves every measured line as it is. Notebook 6 gives the network that, too.
-#
+
+# %% [markdown]
 # ### Or did it only train too little?
 #
 # A fair objection. Two networks of the same size come with the package that had a better training in
 # six ways at once: half an hour each, 304 other phantoms, wider strips, augmentation, L1 loss, no dropout.
 # One is fed with the zero-filled image, like ours. The other is fed with the *view-shared* image, and has
 # only to correct what copying got wrong. (Configuration, log and machine: `dmri_helpers/weights`.)
-#
+
+# %% [markdown]
 # > **Predict 4.4.** Do all six together lift the first above view sharing? And does the second end
 # > above k-t total variation, which learns nothing?
 
@@ -330,14 +335,16 @@ Markdown(results.table({name: metrics.summarise(rows[name]) for name in order}))
 # such a network gets, and not which of the six did it. The two longer trained ones differ in their input
 # alone: what a network is fed with counts. Compare both with k-t total variation, which learns nothing. (The
 # small profile of the tests has other frames and sizes than these two were trained on.)
-#
+
+# %% [markdown]
 # ## 4.9 Does the heart still pump?
 #
 # A cardiologist does not read decibels. One of the first questions is how much of its blood the left
 # ventricle throws out with each beat, and that number comes from areas: the cavity, slice by slice,
 # when it is fullest and when it is emptiest. A method that mixes frames could have a fine PSNR,
 # since most of the picture stands still, and yet tell the wrong story about the beat.
-#
+
+# %% [markdown]
 # On simulated hearts the true area is known: count the labels. On an image we measure it as simply as
 # one can. In the region $R$ that the cavity ever covers, blood is what is brighter than half way
 # between the typical blood and the typical muscle of that frame:

@@ -219,7 +219,8 @@ print("my cascade and the helper's agree")
 # every measured line was thrown away; a sigmoid after every cascade; no residual path, so each cascade
 # had to draw the whole image anew; and the phase lost between two consistency steps. Section 6.6 measures
 # what each of them costs.
-#
+
+# %% [markdown]
 # ## 6.4 More cascades: quality, time, memory
 #
 # > **Predict 6.4.** We train cascades of different length on the same cines, each for the same
@@ -494,7 +495,8 @@ print("with a phase below their own start:", [name for name in tried if turned[n
 # Look at the magnitudes first. A network that draws anew has to redraw in every turn all that was right
 # before, from numbers between 0 and 1. With half the data, half of every measured line is thrown away in
 # each turn; later turns can repair a part of it. One mask has to be seen often before it is learnt by heart.
-#
+
+# %% [markdown]
 # And the one *without phase*? Whoever takes the magnitude of an aliased image throws away that part of
 # the aliasing that is imaginary. On magnitudes such a mistake can pay. It is the symmetry of k-space
 # (exercise 2.4) in another dress.
@@ -503,16 +505,19 @@ print("with a phase below their own start:", [name for name in tried if turned[n
 # Now the second column. These networks have learnt from magnitudes that images have no phase, and correct
 # what is no error. The one that forgets the phase cannot even return what it was given. A benchmark on
 # magnitude images alone rewards such knowledge, and nobody notices.
-#
+
+# %% [markdown]
 # Two remedies exist. The slow phase can be taken out, without any training; the lines above say how much
 # that repairs. It cannot repair all, since the phase has details, and changes over the beat. And one
 # can train on images with a phase: `dmri train --phase 1`.
-#
+
+# %% [markdown]
 # ## 6.7 The whole ladder
 #
 # > **Predict 6.6.** All rungs on the same test cines, on your machine. Before you run it: which
 # > two neighbours lie closest together? Where is the largest step?
-#
+
+# %% [markdown]
 # All rungs are measured in both worlds. The last one is the network that comes with this package. It was
 # trained for longer, on other phantoms than those of this notebook. What was tried on the way lies in
 # `figures/tries`.
