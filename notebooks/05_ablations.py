@@ -272,20 +272,39 @@ labels = {name: label for name, (label, *_) in variants.items()}
 labels |= {"zero_filled": "zero-filled", "copy": "view sharing (no network)"}
 summaries = {name: metrics.summarise(scores) for name, scores in rows.items()}
 
-# %%
-Markdown(results.table({labels[name]: summary for name, summary in summaries.items()}))
+# %% [markdown]
+# Those are magnitudes, the only cines that these networks were trained on. Five of the rungs are measured
+# a second time, on the same cines with the phase of a scanner's images (notebook 2). A dash says that a rung
+# was not, to save time.
 
 # %%
-ladder = [{"method": labels[name], **summary} for name, summary in summaries.items()]
-figure = plotting.ladder(ladder, metrics=("psnr", "ssim"))
+turned_set = data.UndersampledCines(test, seed=test_set.seed, phase=1, vary=False)
+chosen = ("zero_filled", "baseline", "no_dropout", "view_sharing", "copy")
+turned = {name: training.evaluate(tested[name], turned_set, title=f"{name}, phase") for name in chosen}
+worlds = {"magnitude": {labels[name]: summary for name, summary in summaries.items()},
+          "phase": {labels[name]: metrics.summarise(turned[name]) for name in chosen}}
+Markdown(results.ladder(worlds, ("psnr", "ssim", "psnr_dynamic")))
+
+# %%
+figure = plotting.ladder(worlds, metrics=("psnr", "ssim"))
 plotting.save(figure, figures / "05_ladder.png")
 figure
 
 # %% [markdown]
-# **Figure 5.2.** Mean and standard deviation over the test cines. Most of the bars overlap.
-# It is tempting to conclude that nothing matters. That would be wrong: the bars say how
+# **Figure 5.2.** Mean and standard deviation over the test cines, in both worlds. Most of the bars of the
+# networks overlap. It is tempting to conclude that nothing matters. That would be wrong: the bars say how
 # different the *cines* are, not how sure we are of a *difference between methods*. And look at the
 # last row, which copies lines from the nearest frame. Honest comparisons have a row like it.
+
+# %%
+for name in chosen:
+    pairs = zip(turned[name], rows[name])
+    change = torch.tensor([phase["psnr"] - magnitude["psnr"] for phase, magnitude in pairs])
+    print(f"a phase changes {labels[name]:26} by {change.mean():+.2f} dB ({change.min():+.2f} to {change.max():+.2f})")
+
+# %% [markdown]
+# The range in brackets is that over the test cines. From here on everything is about magnitudes: what the
+# next sections find out about loss, dropout and schedule has been tested in that world alone.
 
 # %% [markdown]
 # ## 5.6 When is a difference a difference?
@@ -543,7 +562,7 @@ print("zero-filling beats zero-filling by more than 0.1 dB:", beats_itself)
 # %%
 results.record(
     figures / "05_ablations.json", profile=profile.name, data=cines.source, seed=seed,
-    seed_spread=spread(), n_test=len(test), minutes=minutes, compared=compared,
+    seed_spread=spread(), n_test=len(test), minutes=minutes, compared=compared, worlds=worlds,
     rows=[{"method": name, "changed": changed(name) if name in variants else [], **summary}
           for name, summary in summaries.items()])
 
@@ -658,8 +677,8 @@ print(f"L1 - L2: 95 % of the draws between {low:+.3f} and {high:+.3f} dB, "
 # ### Exercise 5.4 · Three networks, one image
 #
 # Three seeds of the baseline are three networks. **Predict**: is the score of their mean image better than
-# the mean of their three scores? Write `mean_image(networks, kspace, mask)`: each of the `networks`, a
-# list of any length, is called as `network(kspace, mask)` and returns a complex cine `(b, t, y, x)`. Return the
+# the mean of their three scores? Write `mean_image(networks, kspace, A)`: each of the `networks`, a
+# list of any length, is called as `network(kspace, A)` and returns a complex cine `(b, t, y, x)`. Return the
 # mean of the cines, of the same shape.
 #
 # *Hint:* the images are complex until the very end. What is lost if one averages magnitudes?

@@ -2,9 +2,10 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from ..results.files import write
-from ..results.tables import table
+from ..results.tables import ladder
 from .notebooks import ROOT, Build, execute_notebook, sources
 
 
@@ -38,13 +39,10 @@ def readme_with_tables(text: str, figures: Path = ROOT / "figures") -> str:
     A table is written between its markers, for example ``<!-- bench -->`` and ``<!-- end of bench -->``; tables whose
     markers the text does not have are left out.
     """
-    ladder = json.loads((figures / "demo-phantom" / "06_ladder.json").read_text(encoding="utf-8"))
-    real = [json.loads(path.read_text(encoding="utf-8")) for path in (figures / "real-cines").glob("*.json")]
-    real.sort(key=lambda result: result["psnr"]["mean"])
+    phantom = json.loads((figures / "demo-phantom" / "06_ladder.json").read_text(encoding="utf-8"))
     tables = {
-        f"ladder {name}": table({row["method"]: row for row in result["rows"]})
-        + f"\n\n{result['n_cines']} cines; {result['machine']}; {result['date']}."
-        for name, result in {"phantom": ladder, "real": {**real[-1], "rows": real}}.items()
+        "ladder phantom": f"{ladder(phantom['worlds'])}\n\n{phantom['n_cines']} cines; {_made([phantom])}.",
+        "ladder real": _real_ladder(figures / "real-cines"),
     }
     tables["bench"] = (figures / "benchmark.md").read_text(encoding="utf-8").strip()
     for name, content in tables.items():
@@ -53,3 +51,22 @@ def readme_with_tables(text: str, figures: Path = ROOT / "figures") -> str:
             before, rest = text.split(begin)
             text = before + begin + content + end + rest.split(end)[1]
     return text
+
+
+def _real_ladder(folder: Path) -> str:
+    """The ladder of real cines: ``METHOD.json`` on magnitudes, ``METHOD.phase.json`` on the same cines with a phase."""
+    worlds: dict[str, dict[str, Any]] = {"magnitude": {}, "phase": {}}
+    for path in sorted(folder.glob("*.json")):
+        result = json.loads(path.read_text(encoding="utf-8"))
+        worlds["phase" if path.name.endswith(".phase.json") else "magnitude"][result["method"]] = result
+    magnitude = worlds["magnitude"]
+    rising = sorted(magnitude, key=lambda method: magnitude[method]["psnr_volume"]["mean"])
+    worlds["magnitude"] = {method: magnitude[method] for method in rising}
+    results = [result for world in worlds.values() for result in world.values()]
+    counts = " to ".join(map(str, sorted({result["n_cines"] for result in results})))
+    return f"{ladder(worlds)}\n\n{counts} cines; {_made(results)}."
+
+
+def _made(results: list[dict[str, Any]]) -> str:
+    """Machines and dates of results, each pair once."""
+    return " and ".join(sorted({f"{result['machine']}; {result['date']}" for result in results}))

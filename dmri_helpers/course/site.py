@@ -16,8 +16,8 @@ from typing import Any
 import nbformat
 
 from ..results.files import write
-from ..results.names import NAMES
-from ..results.tables import cells, render, table
+from ..results.names import NAMES, WORLDS
+from ..results.tables import cells, ladder, render, score
 from .notebooks import ROOT, Build, digest, execute_notebook, package_files, sources
 from .render import PDF, find_browser, print_pdf, render_pages, replace_report
 
@@ -81,10 +81,10 @@ def build_report(
     print()
     times = [[path.stem, f"{run.record(path)['seconds']:.0f}"] for path in executed]
     print(render(["notebook", "time (s)"], times, "simple"))
-    ladder = _ladder(run)
+    measured = _ladder(run)
     print(
-        "\n" + table(_by_method(ladder), style="simple")
-        if ladder
+        "\n" + ladder(measured["worlds"], style="simple")
+        if measured
         else "\nNo results ladder: 06 has written none for this run."
     )
     return out / "index.html"
@@ -225,24 +225,26 @@ def _ladder(run: Build) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
-def _by_method(ladder: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {row["method"]: row for row in ladder["rows"]}
-
-
-def _ladder_page(ladder: dict[str, Any], run: Build) -> str:
+def _ladder_page(measured: dict[str, Any], run: Build) -> str:
     """Write the results ladder of this run as a table with bars."""
-    if not ladder:
+    if not measured:
         return "```{note}\nThis run has not measured a ladder: the last notebook writes it.\n```\n"
-    best, least = (f(row["psnr"]["mean"] for row in ladder["rows"] if "psnr" in row) for f in (max, min))
-    headings, rows = cells(_by_method(ladder))
+    worlds = measured["worlds"]
+    headings, rows = cells(worlds)
     heads, body = "".join(f"<th>{heading}</th>" for heading in headings), ""
-    for row, rung in zip(rows, ladder["rows"], strict=True):
-        share = 8 + 92 * (rung["psnr"]["mean"] - least) / max(best - least, 1e-9)
-        bar = f'<span class="ladder-bar" style="width:{share:.0f}%"></span>'
+    for row, bars in zip(rows, _bars(worlds), strict=True):
         values = "".join(f"<td>{cell}</td>" for cell in row[1:])
-        body += f"<tr><th>{html.escape(row[0])}{bar}</th>{values}</tr>\n"
-    facts = (f"profile {ladder['profile']}", f"data {ladder['data']}", ladder["machine"], ladder["date"])
-    about = html.escape(" · ".join(map(str, facts)))
+        body += f"<tr><th>{html.escape(row[0])}{bars}</th>{values}</tr>\n"
+    about = html.escape(
+        " · ".join(
+            (
+                f"profile {measured['profile']}",
+                f"data {measured['data']}",
+                measured["machine"],
+                measured["date"],
+            )
+        )
+    )
     fast = f"""```{{admonition}} Fast-mode output
 :class: warning
 These numbers come from the `{run.profile}` profile: small networks, trained briefly. They show how methods
@@ -253,9 +255,9 @@ are compared, not what networks can do. `DMRI_PROFILE=full make report` trains i
     picture = ""
     if (run.results / "06_ladder.png").exists():
         values = "; ".join(
-            f"{NAMES.get(row['method'], row['method'])} {row['psnr']['mean']:.1f} dB"
-            for row in ladder["rows"]
-            if "psnr" in row
+            f"{NAMES.get(method, method)} {score(summary.get('psnr'), 1)} dB{_in_world(world)}"
+            for world, summaries in worlds.items()
+            for method, summary in summaries.items()
         )
         picture = f"```{{image}} /generated/06_ladder.png\n:alt: the ladder, PSNR by method: {values}\n```\n"
     return f"""{fast if run.profile != "full" else ""}{picture}<div class="ladder">
@@ -263,8 +265,31 @@ are compared, not what networks can do. `DMRI_PROFILE=full make report` trains i
 <tbody>
 {body}</tbody></table>
 </div>
-<p class="ladder-note">{about}. Mean ± standard deviation over the test cines; bars: PSNR.</p>
+<p class="ladder-note">{about}. Mean ± standard deviation over the test cines; bars: volume PSNR.</p>
 """
+
+
+def _bars(worlds: dict[str, dict[str, Any]]) -> list[str]:
+    """For each method one bar per world, as long as its volume PSNR is high; none where it is not known."""
+    means = {
+        world: {
+            method: (summary.get("psnr_volume") or {}).get("mean") for method, summary in summaries.items()
+        }
+        for world, summaries in worlds.items()
+    }
+    known = [mean for of_world in means.values() for mean in of_world.values() if mean is not None] or [0]
+    least, reach = min(known), max(max(known) - min(known), 1e-9)
+    bars = dict.fromkeys((method for of_world in means.values() for method in of_world), "")
+    for world, of_world in means.items():
+        for method, mean in of_world.items():
+            if mean is not None:
+                width = 8 + 92 * (mean - least) / reach
+                bars[method] += f'<span class="ladder-bar {world}" style="width:{width:.0f}%"></span>'
+    return list(bars.values())
+
+
+def _in_world(world: str) -> str:
+    return f" ({WORLDS.get(world, world)})" if world else ""
 
 
 def _run_page(executed: list[Path], run: Build) -> str:

@@ -144,11 +144,12 @@ def _to_unit_sensitivity(path: Path, maps: np.ndarray) -> tuple[torch.Tensor, li
             raise _error(path, f"coils that are zero everywhere (maps {i})", "maps of sensitivities")
     root = np.sqrt((np.abs(maps) ** 2).sum(1, keepdims=True))
     there = root > 0
-    coils = torch.from_numpy((maps / np.where(there, root, 1)).astype(np.complex64))[:, :, None]
-    if np.abs(root[there] - 1).max() < 1e-3:
-        return coils, []
-    low, high = root[there].min(), root[there].max()
-    return coils, [f"coils divided by their root sum of squares ({low:.3g} to {high:.3g}, now 1)"]
+    notes = []
+    if np.abs(root[there] - 1).max() > 1e-3:
+        maps = maps / np.where(there, root, 1)
+        found = f"{root[there].min():.3g} to {root[there].max():.3g}, now 1"
+        notes.append(f"coils divided by their root sum of squares ({found})")
+    return torch.from_numpy(maps.astype(np.complex64))[:, :, None], notes
 
 
 def _group_numbers(path: Path, groups: np.ndarray, n: int) -> np.ndarray:
@@ -218,7 +219,8 @@ def _refuse_kspace(path: Path, cine: np.ndarray, i: int) -> None:
     The middle is 1/8 of the lines and columns, once zero-padding is cut off. Of 32 real and 7 simulated cines the
     images have at most 11 % of their energy there, their k-space at least 67 %.
     """
-    energy = (np.abs(cine).astype(np.float32) ** 2).sum(0, dtype=np.float64)
+    magnitude = np.abs(cine)
+    energy = ((magnitude / magnitude.max()).astype(np.float32) ** 2).sum(0, dtype=np.float64)
     lines, columns = np.flatnonzero(energy.any(1)), np.flatnonzero(energy.any(0))
     energy = energy[lines[0] : lines[-1] + 1, columns[0] : columns[-1] + 1]
     y, x = energy.shape

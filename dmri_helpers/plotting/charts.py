@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from ..results.names import NAMES, heading
+from ..results.names import NAMES, WORLDS, heading
 from ..results.tables import half_width, score
 from .arrays import magnitude
 from .style import BLUE, COLORS, LINES, MARKERS, ORANGE, house_style, math_title, wrap_title
@@ -102,57 +102,62 @@ def loss_curves(log: Any) -> Figure:
 
 @house_style
 def ladder(
-    rows: Sequence[Mapping[str, Any]], metrics: Sequence[str] = ("psnr", "psnr_dynamic", "ssim")
+    rows: Sequence[Mapping[str, Any]] | Mapping[str, Mapping[str, Mapping[str, Any]]],
+    metrics: Sequence[str] = ("psnr", "psnr_dynamic", "ssim"),
 ) -> Figure:
     """Draw methods from top to bottom, one panel per metric: mean and standard deviation over the cines.
 
     Parameters
     ----------
     rows
-        ``{"method": name, "psnr": {"mean": 34.5, "std": 2.3}, …}``, in the order in which they are shown
+        ``{"method": name, "psnr": {"mean": 34.5, "std": 2.3}, …}``, in the order in which they are shown; or several
+        worlds, as `results.ladder` takes them, ``{world: {method: summary}}``, each in its own colour
     metrics
         the metrics shown; one that no row has is left out
     """
-    shown = [name for name in metrics if any(name in row for row in rows)]
+    worlds = rows if isinstance(rows, Mapping) else {"": {row["method"]: row for row in rows}}
+    methods = list(dict.fromkeys(method for summaries in worlds.values() for method in summaries))
+    every = [summary for summaries in worlds.values() for summary in summaries.values()]
+    shown = [name for name in metrics if any(name in summary for summary in every)]
     if not shown:
         raise ValueError(f"no row has any of the metrics {list(metrics)}")
-    figure, axes = plt.subplots(
-        1, len(shown), squeeze=False, sharey=True, figsize=(1.8 + 2.8 * len(shown), 1.3 + 0.5 * len(rows))
-    )
+    size = 1.8 + 2.8 * len(shown), 1.3 + (0.1 + 0.4 * len(worlds)) * len(methods)
+    figure, axes = plt.subplots(1, len(shown), squeeze=False, sharey=True, figsize=size)
     for ax, name in zip(axes[0], shown, strict=True):
-        for place, row in enumerate(rows):
-            if name not in row:
-                continue
-            mean = row[name]["mean"]
-            ax.errorbar(
-                mean,
-                place,
-                xerr=half_width(row[name]),
-                color=BLUE,
-                marker="o",
-                markersize=8,
-                capsize=4,
-                linestyle="",
-            )
-            digits = 1 if name.startswith("psnr") else 2 if "dB" in name else 3
-            ax.annotate(
-                score(row[name], digits),
-                (mean, place),
-                (0, 8),
-                ha="center",
-                textcoords="offset points",
-                fontsize=12,
-            )
+        for number, summaries in enumerate(worlds.values()):
+            offset = 0.42 * (number - (len(worlds) - 1) / 2)
+            _rungs(ax, [summaries.get(method, {}) for method in methods], name, offset, number)
         label = heading(name)
         ax.set(xlabel=label, title=wrap_title(math_title(label)))
         ax.margins(x=0.3)
         ax.grid(axis="x", alpha=0.3)
     axes[0, 0].set(
-        yticks=range(len(rows)),
-        yticklabels=[NAMES.get(row["method"], row["method"]) for row in rows],
-        ylim=(len(rows) - 0.5, -0.7),
+        yticks=range(len(methods)),
+        yticklabels=[NAMES.get(method, method) for method in methods],
+        ylim=(len(methods) - 0.5, -0.7),
     )
+    if len(worlds) > 1:
+        kinds = [plt.Line2D([], [], **_marked(number)) for number in range(len(worlds))]
+        labels = [WORLDS.get(world, world) for world in worlds]
+        figure.legend(kinds, labels, loc="outside lower center", ncols=len(worlds))
     return figure
+
+
+def _rungs(ax, summaries: Sequence[Mapping[str, Any]], name: str, offset: float, number: int) -> None:
+    """One metric of all methods in one world; what is not known is left out."""
+    digits = 1 if name.startswith("psnr") else 2 if "dB" in name else 3
+    for place, summary in enumerate(summaries):
+        written = score(summary.get(name), digits)
+        if written == score(None, digits):
+            continue
+        mean, at = summary[name]["mean"], place + offset
+        ax.errorbar(mean, at, xerr=half_width(summary[name]), capsize=4, **_marked(number))
+        ax.annotate(written, (mean, at), (0, 8), ha="center", textcoords="offset points", fontsize=12)
+
+
+def _marked(number: int) -> dict[str, Any]:
+    """How the methods of a world are drawn."""
+    return {"color": COLORS[number], "marker": MARKERS[number], "markersize": 8, "linestyle": ""}
 
 
 @house_style

@@ -10,8 +10,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "files": ["save_npz"],
         "memory": ["peak_memory"],
-        "names": ["NAMES"],
+        "names": ["NAMES", "WORLDS"],
         "records": ["record"],
-        "tables": ["table"],
+        "tables": ["ladder", "table"],
     },
 )

@@ -1,4 +1,4 @@
-"""How methods and metrics are written in figures and tables: one spelling of each."""
+"""How methods, metrics and worlds are written in figures and tables: one spelling of each."""
 
 from typing import NamedTuple
 
@@ -18,6 +18,10 @@ NAMES = {
     "unrolled": "unrolled",
 }
 """Methods; a name that is not among them is written as it is."""
+
+WORLDS = {"magnitude": "magnitudes", "phase": "with a phase"}
+"""Worlds in which a ladder is measured: cines stored as magnitudes (the report's protocol), and the same cines with the
+phase of a scanner's images."""
 
 
 class Metric(NamedTuple):

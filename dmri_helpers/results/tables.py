@@ -10,9 +10,11 @@ from typing import Any
 
 from tabulate import tabulate
 
-from .names import METRICS, NAMES, heading
+from .names import METRICS, NAMES, WORLDS, heading
 
 LADDER = ("psnr", "ssim", "psnr_dynamic", "psnr_volume", "seconds_per_cine")
+TIME = "seconds_per_cine"
+RUNG = ("psnr_volume", "ssim_volume", TIME)
 
 
 def table(
@@ -29,29 +31,61 @@ def table(
     style
         of `render`
     """
-    return render(*cells(summaries, metrics), style)
+    return ladder({"": summaries}, metrics, style)
+
+
+def ladder(
+    worlds: Mapping[str, Mapping[str, Mapping[str, Any]]],
+    metrics: Iterable[str] = RUNG,
+    style: str = "pipe",
+) -> str:
+    """A table with one line per method, and one block of columns per world.
+
+    Parameters
+    ----------
+    worlds
+        ``{world: {method: summary}}``, summaries as for `table`; worlds are spelled as `names.WORLDS` says, and the
+        name ``""`` is not written. A method that was not measured in a world has dashes there
+    metrics
+        the columns of each block; one that no method has in any world is left out. The time stands once, at the end,
+        and is that of the first world
+    style
+        of `render`
+    """
+    return render(*cells(worlds, metrics), style)
 
 
 def cells(
-    summaries: Mapping[str, Mapping[str, Any]], metrics: Iterable[str] = LADDER
+    worlds: Mapping[str, Mapping[str, Mapping[str, Any]]], metrics: Iterable[str] = RUNG
 ) -> tuple[list[str], list[list[str]]]:
-    """The headings and the rows of `table`.
+    """The headings and the rows of `ladder`.
 
     A cell says its own n where fewer cines count, such as for the dynamic PSNR of a cine in which nothing moves.
     """
-    shown = [name for name in metrics if any(name in summary for summary in summaries.values())]
-    counts = {method: _largest_n(summary) for method, summary in summaries.items()}
+    methods: dict[str, list[Mapping[str, Any]]] = {}
+    for summaries in worlds.values():
+        for method, summary in summaries.items():
+            methods.setdefault(method, []).append(summary)
+    shown = [name for name in metrics if any(name in one for found in methods.values() for one in found)]
+    columns = [(world, name) for world in worlds for name in shown if name != TIME]
+    columns += [(world, TIME) for world in list(worlds)[:1] if TIME in shown]
+    counts = {method: max(map(_largest_n, found)) for method, found in methods.items()}
     counted = any(counts.values())
     rows = []
-    for method, summary in summaries.items():
+    for method in methods:
         row = [NAMES.get(method, method)]
-        for name in shown:
-            value = summary.get(name)
+        for world, name in columns:
+            value = worlds[world].get(method, {}).get(name)
             n = value.get("n") if isinstance(value, Mapping) else None
             fewer = f" (n = {n})" if n and n < counts[method] else ""
             row.append(score(value, METRICS[name].digits) + fewer)
         rows.append([*row, *([str(counts[method] or "–")] if counted else [])])
-    return ["method", *map(heading, shown), *(["n"] if counted else [])], rows
+    return ["method", *(_heading(*column) for column in columns), *(["n"] if counted else [])], rows
+
+
+def _heading(world: str, name: str) -> str:
+    named = world and name != TIME
+    return f"{heading(name)}, {WORLDS.get(world, world)}" if named else heading(name)
 
 
 def render(headings: Sequence[str], rows: Iterable[Sequence[str]], style: str = "pipe", left: int = 1) -> str:

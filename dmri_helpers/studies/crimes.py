@@ -18,7 +18,7 @@ References
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -28,6 +28,8 @@ from tqdm import tqdm
 from .. import classical, metrics
 from ..fourier import fft2c, ifft2c
 from ..operators import ForwardModel
+from ..results.names import NAMES
+from ..results.tables import render
 from ..sampling import ky_t_mask
 
 METHODS = ("zero_filled", "view_sharing", "conjugate_view_sharing", "kt_tv")
@@ -98,6 +100,24 @@ def crimes(
         for crime in CRIMES
         for method in methods
     ]
+
+
+def table(rows: Sequence[Mapping]) -> str:
+    """The rows of `crimes` as a Markdown table: by how many dB each crime moves the PSNR of each method.
+
+    Returns
+    -------
+        one line per crime: mean change and its 95 % interval over the cines; the first line is the PSNR of the control
+    """
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    control = {row["method"]: f"{row['control']:.2f} dB" for row in rows}
+    lines: dict[str, dict[str, str]] = {"no crime (PSNR)": control}
+    for row in rows:
+        name = row["crime"].replace("_", " ")
+        interval = f" ({row['low']:+.2f} to {row['high']:+.2f})" if row["n"] > 1 else ""
+        lines.setdefault(name, {})[row["method"]] = f"{row['change']:+.2f}{interval}"
+    headings = ["what was done", *(NAMES.get(method, method) for method in methods)]
+    return render(headings, [[name, *(line[method] for method in methods)] for name, line in lines.items()])
 
 
 def _reconstruct(method: str, kspace: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

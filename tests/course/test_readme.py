@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,26 @@ def test_version_is_the_same_everywhere():
     assert re.search(rf"^version: {re.escape(version)}$", text_of(ROOT / "CITATION.cff"), re.MULTILINE)
     released = re.findall(r"^## (\d\S+)", text_of(ROOT / "CHANGELOG.md"), re.MULTILINE)
     assert released[0] == version
+
+
+def test_ladder_of_real_cines_has_both_worlds_and_dashes(tmp_path):
+    def measured(name: str, psnr: float, date: str, method: str = "kt_tv") -> None:
+        scores = {
+            "psnr_volume": {"mean": psnr, "std": 2.0, "n": 5},
+            "ssim_volume": {"mean": 0.9, "std": None, "n": 5},
+        }
+        about = {"method": method, "n_cines": 5, "machine": "2 cores", "date": date}
+        (folder / f"{name}.json").write_text(json.dumps(about | scores | {"seconds_per_cine": 0.5}))
+
+    folder = tmp_path / "real-cines"
+    shutil.copytree(ROOT / "figures" / "demo-phantom", tmp_path / "demo-phantom")
+    shutil.copy(ROOT / "figures" / "benchmark.md", tmp_path)
+    folder.mkdir()
+    measured("unrolled", 39, "2026-01-31", "unrolled")
+    measured("kt_tv", 36.5, "2026-01-31")
+    measured("kt_tv.phase", 35.5, "2026-02-01")
+    text = readme_with_tables("<!-- ladder real -->\n\n<!-- end of ladder real -->", tmp_path)
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()[3:5]]
+    assert lines[0] == ["k-t TV", "36.50 ± 2.00", "0.900", "35.50 ± 2.00", "0.900", "0.5", "5"]
+    assert lines[1] == ["unrolled", "39.00 ± 2.00", "0.900", "–", "–", "0.5", "5"]
+    assert "\n5 cines; 2 cores; 2026-01-31 and 2 cores; 2026-02-01.\n" in text

@@ -80,10 +80,11 @@ print("loud", file=sys.stderr)
 folder = Path("../build/results") / f"{os.environ['DMRI_PROFILE']}-{os.environ['DMRI_DATA']}"
 folder.mkdir(parents=True, exist_ok=True)
 value = {"mean": 23.04, "std": 1.88}
-rows = [{"method": "zero_filled", "psnr": value, "ssim": value, "seconds_per_cine": 0.01},
-        {"method": "unrolled", "psnr": {"mean": 38, "std": 2}, "seconds_per_cine": 3.0}]
+magnitude = {"zero_filled": {"psnr_volume": value, "ssim_volume": value, "seconds_per_cine": 0.01},
+             "unrolled": {"psnr_volume": {"mean": 38, "std": 2}, "seconds_per_cine": 3.0}}
+worlds = {"magnitude": magnitude, "phase": {"unrolled": {"psnr_volume": {"mean": 29.5, "std": None}}}}
 about = {"profile": "tiny", "data": "phantom", "date": "2026-01-31", "machine": "2 cores"}
-(folder / "06_ladder.json").write_text(json.dumps(about | {"rows": rows}));
+(folder / "06_ladder.json").write_text(json.dumps(about | {"worlds": worlds}));
 """
 
 
@@ -141,8 +142,8 @@ def test_second_call_does_nothing_and_prints_the_ladder(course, capfd):
     printed, progress = capfd.readouterr()
     assert progress == "01_small: unchanged\n06_ladder: unchanged\n"
     assert str(course.out / "index.html") in printed
-    assert re.search(r"^zero-filled +23\.04 ± 1\.88 +23\.040 ± 1\.880 +0\.01$", printed, re.MULTILINE)
-    assert re.search(r"^unrolled +38\.00 ± 2\.00 +– +3$", printed, re.MULTILINE)
+    assert re.search(r"^zero-filled +23\.04 ± 1\.88 +23\.040 ± 1\.880 +– +– +0\.01$", printed, re.MULTILINE)
+    assert re.search(r"^unrolled +38\.00 ± 2\.00 +– +29\.50 +– +3$", printed, re.MULTILINE)
 
 
 def test_pages_load_nothing_from_elsewhere(course):
@@ -245,6 +246,8 @@ def test_chromium_that_playwright_fetched_prints(tmp_path, monkeypatch):
 def test_landing_page_shows_ladder_and_cards(course, page):
     page.goto((course.out / "index.html").as_uri())
     assert page.locator(".ladder tbody tr").count() == 2
+    assert page.locator(".ladder-bar").count() == 3 and page.locator(".ladder-bar.phase").count() == 1
+    assert "volume PSNR (dB), with a phase" in page.locator(".ladder thead").inner_text()
     assert "2026-01-31" in page.locator(".ladder-note").inner_text()
     assert "tiny" in page.locator(".admonition.warning").inner_text()
     assert page.locator(".sd-card").count() == 2

@@ -29,6 +29,10 @@ ROWS = [
     {"method": "zero_filled", "psnr": {"mean": 23.0, "std": 2.0}, "ssim": {"mean": 0.55, "std": 0.05}},
     {"method": "a run", "psnr": {"mean": 36.0, "std": None}, "seconds_per_cine": 0.1},
 ]
+WORLDS = {
+    "magnitude": {row["method"]: row for row in ROWS},
+    "phase": {"a run": {"psnr": {"mean": 29.2, "std": 3.4}, "ssim": {"mean": float("nan"), "std": None}}},
+}
 REAL = {
     name: {"panel": panel, "label": f"row {name}", "mean": 1.0, "std": 0.5, "values": [0.5, 1.0, 1.5]}
     for name, panel in {"a": "images", "b": "images", "c": "motion"}.items()
@@ -64,6 +68,7 @@ FIGURES = {
     "loss_curves": lambda: plotting.loss_curves(LOG),
     "loss_curves of several runs": lambda: plotting.loss_curves({"L1": LOG, "L2": LOG}),
     "ladder": lambda: plotting.ladder(ROWS),
+    "ladder of two worlds": lambda: plotting.ladder(WORLDS),
     "quality_against": lambda: plotting.quality_against(
         [1, 2], {"psnr": [{"mean": 30.0, "std": 1.0}, {"mean": 31.0, "std": 1.0}], "memory (MiB)": [100, 200]}
     ),
@@ -161,6 +166,13 @@ def test_the_ladder_writes_its_numbers():
         and "zero-filled" in written
         and "a run" in written
     )
+
+
+def test_the_ladder_of_two_worlds_writes_the_numbers_of_both():
+    written = texts(plotting.ladder(WORLDS))
+    for text in ("36.0", "29.2 ± 3.4", "magnitudes", "with a phase"):
+        assert text in written, text
+    assert "nan" not in written
 
 
 def test_the_architecture_is_drawn_from_the_blocks():

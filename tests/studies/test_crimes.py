@@ -8,8 +8,9 @@ from scipy import stats
 from dmri_helpers import classical, metrics
 from dmri_helpers.data import phantom_arrays
 from dmri_helpers.fourier import fft2c
+from dmri_helpers.operators import ForwardModel
 from dmri_helpers.sampling import ky_t_mask
-from dmri_helpers.studies.crimes import CRIMES, METHODS, _committed, crimes, zero_padded
+from dmri_helpers.studies.crimes import CRIMES, METHODS, _committed, crimes, table, zero_padded
 
 OPTIONS = dict(acceleration=4, center_lines=5)
 
@@ -39,7 +40,7 @@ def test_control_is_the_plain_experiment(rows, cines):
     for number, cine in enumerate(cines):
         cine = cine[None] / cine.abs().max()
         mask = ky_t_mask(cine.shape, 4, 5, seed=int(np.random.SeedSequence([0, number]).generate_state(1)[0]))
-        recon = classical.view_sharing(fft2c(cine) * mask, mask)
+        recon = classical.view_sharing(fft2c(cine) * mask, ForwardModel(mask))
         psnr.append(metrics.cine_metrics(recon[0], cine[0])["psnr_volume"])
     controls = {row["control"] for row in rows if row["method"] == "view_sharing"}
     assert len(controls) == 1 and controls.pop() == pytest.approx(np.mean(psnr), abs=1e-3)
@@ -93,3 +94,17 @@ def test_errors_say_what_was_found(cines):
         crimes(cines.abs())
     with pytest.raises(ValueError, match=r"\(6, 48, 40\)"):
         crimes(cines[0])
+
+
+def test_the_table_has_a_line_per_crime_with_interval_and_the_control(rows):
+    head, _, *lines = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in table(rows).splitlines()
+    ]
+    assert head == ["what was done", "zero-filled", "view sharing", "conjugate view sharing", "k-t TV"]
+    names = [crime.replace("_", " ") for crime in CRIMES]
+    assert [line[0] for line in lines] == ["no crime (PSNR)", *names]
+    first = rows[0]
+    assert lines[0][1] == f"{first['control']:.2f} dB"
+    assert lines[1][1] == f"{first['change']:+.2f} ({first['low']:+.2f} to {first['high']:+.2f})"
+    alone = table([row | {"n": 1, "low": np.nan, "high": np.nan} for row in rows])
+    assert "nan" not in alone and f"| {first['change']:+.2f} " in " ".join(alone.split())

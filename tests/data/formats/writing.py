@@ -10,7 +10,7 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 
 from dmri_helpers import cli
-from dmri_helpers.data.cines import DataError
+from dmri_helpers.data import DataError
 from dmri_helpers.data.formats import reading
 
 SAMPLES = Path(__file__).resolve().parents[4] / "shared" / "data" / "import_samples"
