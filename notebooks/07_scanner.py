@@ -102,34 +102,33 @@ assert asymmetry(magnitude) < 1e-4 and asymmetry(image) > 0.1
 print("the k-space of magnitudes is symmetric, that of the image with a phase is not")
 
 # %% [markdown]
-# So there are two *worlds*. In the **magnitude world** k-space was computed from stored magnitudes; the notebooks
-# before this one, and many papers, live there. In the **scanner world** images have a phase, and no symmetry is
-# granted. A number means little without the name of its world.
+# These are the two *worlds* of notebook 2. In the **magnitude world** k-space was computed from stored magnitudes. In
+# the **scanner world** images have a phase, and no symmetry is granted. A number means little without its world.
 
 # %% [markdown]
-# > **Predict 7.1.** Conjugate view sharing mirrors every measured line, k-t total variation knows nothing of
-# > symmetry, and the network was trained. Which of the three can lose when the phase comes?
+# > **Predict 7.1.** Conjugate view sharing mirrors every measured line. k-t total variation knows nothing of
+# > symmetry. The network knows what it was trained on. Which of the three can lose when the phase comes?
 
 # %%
-rows = {}
-for world, strength in {"magnitude": 0, "scanner": 1}.items():
+names = ("view_sharing", "conjugate_view_sharing", "kt_tv", "unrolled")
+worlds = {}
+for world, strength in {"magnitude": 0, "phase": 1}.items():
     samples = data.UndersampledCines(
         few, acceleration=min(5, fastest), seed=seed, phase=strength, vary=False
     )
-    for name in ("view_sharing", "conjugate_view_sharing", "kt_tv", "unrolled"):
-        scores = training.evaluate(methods.load(name), samples, title=f"{name}, {world}")
-        rows[f"{results.NAMES[name]}, {world}"] = metrics.summarise(scores)
-Markdown(results.table(rows, ("psnr", "ssim", "psnr_dynamic")))
+    found = {name: training.evaluate(methods.load(name), samples, title=name) for name in names}
+    worlds[world] = {name: metrics.summarise(scores) for name, scores in found.items()}
+Markdown(results.ladder(worlds, ("psnr", "ssim", "psnr_dynamic")))
 
 # %% [markdown]
-# **Table 7.1.** The same cines and masks in both worlds, one coil, no noise. Compare the two rows of each method.
+# **Table 7.1.** The same cines and masks in both worlds, one coil, no noise. Compare the two blocks row by row.
 
 # %% [markdown]
 # <details><summary>Answer 7.1</summary>
 #
-# View sharing and k-t total variation have nothing to lose but what the small motion of the phase costs. Conjugate
-# view sharing relies on a phase that is smooth, and loses where it is not. A network knows what it was trained on:
-# its two rows show whether its training had images with a phase.
+# View sharing changes little. k-t total variation likes flat images, and a phase makes them a little less flat.
+# Conjugate view sharing estimates the phase and loses where the estimate is wrong. The row of the network shows
+# whether its training had images with a phase.
 #
 # </details>
 
