@@ -214,7 +214,9 @@ exercises.check_7_1(unfold)
 true_maps = coil_array.coil_maps(n_coils, (n_lines, n_columns), seed)  # (1, c, 1, y, x)
 coil_images = (true_maps * image[:, None])[0, :, 0]
 brightest = coil_images.abs().max()
-plotting.gallery([one.abs() / brightest for one in coil_images], [f"coil {c}" for c in range(n_coils)])
+figure = plotting.gallery([one.abs() / brightest for one in coil_images], [f"coil {c}" for c in range(n_coils)])
+figure.set_dpi(75)  # a notebook should stay light
+figure
 
 # %% [markdown]
 # **Figure 7.2.** Frame 0 as each coil sees it, all on one scale. Each is bright near its own place.
@@ -250,7 +252,7 @@ plotting.maps(shown, "magnitude", (0, 1))
 
 # %% [markdown]
 # **Figure 7.3.** A true map, its estimate, and in each pixel the agreement of all maps, $|\sum_c \overline{S_c}\,
-# \hat S_c|$. Estimates end where the signal ends. A phase that all maps share does not count: it moves into the
+# \hat S_c|$. Estimates end a little outside the signal. A phase that all maps share does not count: it moves into the
 # image.
 
 # %% [markdown]
@@ -342,7 +344,9 @@ for R in (2, 4):
     found[f"SENSE, R = {R}"] = sense(B(frame) + noise * B.lines, B)
 
 # %%
-plotting.cine_comparison(found, reference="fully sampled", error_scale=5)
+figure = plotting.cine_comparison(found, reference="fully sampled", error_scale=5)
+figure.set_dpi(75)
+figure
 
 # %% [markdown]
 # **Figure 7.4.** One frame: fully sampled, zero-filled from every second line (twice as bright, to make up for the
@@ -716,7 +720,9 @@ assert misfit["maps of another scan"] > 1.5 * misfit["its own maps"]
 print("wrong maps cannot explain the data: the misfit is far above the noise")
 
 # %%
-plotting.cine_comparison(mistaken, reference="fully sampled", error_scale=5)
+figure = plotting.cine_comparison(mistaken, reference="fully sampled", error_scale=5)
+figure.set_dpi(75)
+figure
 
 # %% [markdown]
 # **Figure 7.12.** SENSE at $R = 2$ with the right and with the wrong maps, errors five times brighter.
