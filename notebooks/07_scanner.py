@@ -215,7 +215,7 @@ true_maps = coil_array.coil_maps(n_coils, (n_lines, n_columns), seed)  # (1, c, 
 coil_images = (true_maps * image[:, None])[0, :, 0]
 brightest = coil_images.abs().max()
 figure = plotting.gallery([one.abs() / brightest for one in coil_images], [f"coil {c}" for c in range(n_coils)])
-figure.set_dpi(75)  # a notebook should stay light
+figure.set_dpi(65)  # a notebook should stay light
 figure
 
 # %% [markdown]
@@ -345,7 +345,7 @@ for R in (2, 4):
 
 # %%
 figure = plotting.cine_comparison(found, reference="fully sampled", error_scale=5)
-figure.set_dpi(75)
+figure.set_dpi(65)
 figure
 
 # %% [markdown]
@@ -721,7 +721,7 @@ print("wrong maps cannot explain the data: the misfit is far above the noise")
 
 # %%
 figure = plotting.cine_comparison(mistaken, reference="fully sampled", error_scale=5)
-figure.set_dpi(75)
+figure.set_dpi(65)
 figure
 
 # %% [markdown]
