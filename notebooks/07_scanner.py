@@ -608,9 +608,9 @@ figure
 # <details><summary>Answer 7.5</summary>
 #
 # Still tissue can be taken from other frames, so whatever uses time is strong there. One frame at this acceleration
-# has fewer lines than the coils can unfold without much noise, so CG-SENSE alone is weak. Using both is best without
-# training. Whether the network is above k-t total variation, the table says: if its weights have not seen coils and
-# noise, it may be below.
+# has fewer lines than the coils can unfold without much noise, so CG-SENSE alone is weak. Using both pays most in the
+# heart, where a copied line comes too late. Whether the network is above k-t total variation, the table says: if its
+# weights have not seen coils and noise, it may be below.
 #
 # </details>
 
