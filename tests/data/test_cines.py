@@ -87,7 +87,9 @@ def test_phantoms_stay_on_disk(cache):
         start = int(undersampled._start[i])
         heart = torch.from_numpy(hearts[i])
         assert torch.equal(target[0].real, heart[..., start : start + 6]) and not target.imag.any()
-        torch.testing.assert_close(ifft2c(kspace)[0], ifft2c(fft2c(heart) * A.mask)[0][..., start : start + 6])
+        torch.testing.assert_close(
+            ifft2c(kspace)[0], ifft2c(fft2c(heart) * A.mask)[0][..., start : start + 6]
+        )
 
 
 def _quick_phantom(seed: int, shape: tuple[int, int, int], **_):
