@@ -677,8 +677,8 @@ print(f"L1 - L2: 95 % of the draws between {low:+.3f} and {high:+.3f} dB, "
 # ### Exercise 5.4 · Three networks, one image
 #
 # Three seeds of the baseline are three networks. **Predict**: is the score of their mean image better than
-# the mean of their three scores? Write `mean_image(networks, kspace, mask)`: each of the `networks`, a
-# list of any length, is called as `network(kspace, mask)` and returns a complex cine `(b, t, y, x)`. Return the
+# the mean of their three scores? Write `mean_image(networks, kspace, A)`: each of the `networks`, a
+# list of any length, is called as `network(kspace, A)` and returns a complex cine `(b, t, y, x)`. Return the
 # mean of the cines, of the same shape.
 #
 # *Hint:* the images are complex until the very end. What is lost if one averages magnitudes?

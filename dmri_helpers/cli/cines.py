@@ -38,7 +38,7 @@ class Phantom:
     """with a scanner's phase: complex64 instead of float32 magnitude"""
     coils: int = 0
     """with a scanner's phase and this many receive coils, 1 to 32: also writes their sensitivities in 'coils' (c, y, x)
-    and in 'noise_covariance' (c, c) the noise that they share; images stay those of one coil, without that noise"""
+    and in 'noise_covariance' (c, c) the noise that they share; the images are the same for any number of coils"""
     noise: float = 0.01
     """standard deviation of the noise of every coil, which 'noise_covariance' describes; only with --coils"""
     png: Path | None = None

@@ -144,11 +144,12 @@ def _to_unit_sensitivity(path: Path, maps: np.ndarray) -> tuple[torch.Tensor, li
             raise _error(path, f"coils that are zero everywhere (maps {i})", "maps of sensitivities")
     root = np.sqrt((np.abs(maps) ** 2).sum(1, keepdims=True))
     there = root > 0
-    coils = torch.from_numpy((maps / np.where(there, root, 1)).astype(np.complex64))[:, :, None]
-    if np.abs(root[there] - 1).max() < 1e-3:
-        return coils, []
-    low, high = root[there].min(), root[there].max()
-    return coils, [f"coils divided by their root sum of squares ({low:.3g} to {high:.3g}, now 1)"]
+    notes = []
+    if np.abs(root[there] - 1).max() > 1e-3:
+        maps = maps / np.where(there, root, 1)
+        found = f"{root[there].min():.3g} to {root[there].max():.3g}, now 1"
+        notes.append(f"coils divided by their root sum of squares ({found})")
+    return torch.from_numpy(maps.astype(np.complex64))[:, :, None], notes
 
 
 def _group_numbers(path: Path, groups: np.ndarray, n: int) -> np.ndarray:

@@ -122,10 +122,11 @@ class UndersampledCines:
     def describe(self) -> dict:
         """How the cines are sampled, to be written beside results."""
         names = (
-            "seed acceleration acceleration_to center_lines center_lines_to density noise phase coils vary "
+            "seed acceleration acceleration_to center_lines center_lines_to density noise phase vary "
             "estimate_coils augment"
         )
         return {name: getattr(self, name) for name in names.split()} | {
+            "coils": self.number_of_coils,
             "columns": self.width,
             "one_mask_for_all": self.mask is not None,
         }

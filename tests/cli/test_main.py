@@ -170,6 +170,37 @@ def test_phantom(capsys):
         np.testing.assert_allclose(np.abs(archive["dataset"]), dataset[:1], atol=1e-6)
 
 
+def test_a_phantom_with_coils_runs_every_method_in_both_worlds(capsys):
+    made = "phantom --n 3 --frames 8 --size 64 64 --coils 4 --noise 0.02 --out x.npz --png x.png"
+    assert cli.main(made.split()) == 0
+    with np.load("x.npz") as archive:
+        dataset, maps, covariance = (archive[name] for name in ("dataset", "coils", "noise_covariance"))
+    assert dataset.shape == (3, 8, 64, 64) and dataset.dtype == maps.dtype == np.complex64
+    assert maps.shape == (4, 64, 64) and covariance.shape == (4, 4)
+    np.testing.assert_allclose((abs(maps) ** 2).sum(0), 1, atol=1e-5)
+    np.testing.assert_allclose(np.diag(covariance), 0.02**2, rtol=1e-5)
+    assert cli.main("info x.npz".split()) == cli.main("import x.npz y.npz".split()) == 0
+    assert "coils: 4, the same maps for all cines\nnotes: none" in capsys.readouterr().out
+    assert torch.equal(open_cine("y.npz").coils, open_cine("x.npz").coils)
+
+    worlds = {
+        "as it is": ([], 4),
+        "magnitude": (["--magnitude"], 0),
+        "phase": (["--magnitude", "--phase", "1"], 0),
+    }
+    psnr = {}
+    for world, (options, coils) in worlds.items():
+        for method in (*methods.CLASSICAL, "unrolled", "dual_unet"):
+            command = f"evaluate --data x.npz --limit 1 --method {method} --json out.json --force".split()
+            assert cli.main([*command, "--acceleration", "4", "--center-lines", "8", *options]) == 0
+            result = json.loads(Path("out.json").read_text(), parse_constant=pytest.fail)
+            assert result["coils"] == coils
+            psnr[world, method] = result["psnr_volume"]["mean"]
+    for world in worlds:
+        assert psnr[world, "view_sharing"] > psnr[world, "zero_filled"] + 3
+    assert psnr["as it is", "cg_sense"] > psnr["as it is", "zero_filled"]
+
+
 @pytest.mark.parametrize("case", BAD_FILES)
 def test_bad_data_is_refused(case, capsys, tmp_path):
     make, found = BAD_FILES[case]
@@ -214,6 +245,8 @@ EVALUATE = "evaluate --data cines.npz --method zero_filled"
         "phantom --out cines.npz": "--force",
         "phantom --out p.npz --n 0": "at least 1",
         "phantom --out p.npz --seed -1": "at least 0",
+        "phantom --out p.npz --coils 33": "found 33 coils; expected 1 to 32",
+        "phantom --out p.npz --coils 2 --noise 0": "--noise 0: expected more than 0",
         "phantom --out p.npz --n 1 --size 3 3": "at least (1, 16, 16)",
         "train --out cines.npz": "found a file",
         "train --out .": "not empty",

@@ -430,6 +430,22 @@ BAD_FILES = {
     "pickled": (lambda p: _npz(p, dataset=np.array([good(), None], object)), "pickled"),
     "pickled-groups": (lambda p: _npz(p, dataset=good(), groups=np.array([1, None], object)), "pickled"),
     "groups": (lambda p: _npz(p, dataset=good(), groups=np.arange(3)), "groups of shape (3,) for 2 cines"),
+    "coils-of-another-size": (
+        lambda p: _npz(p, dataset=good(), coils=np.ones((4, 8, 7))),
+        "coils of shape (4, 8, 7), float64; expected numbers of shape (c, 8, 8) or (2, c, 8, 8)",
+    ),
+    "coils-of-other-cines": (
+        lambda p: _npz(p, dataset=good(), coils=np.ones((3, 4, 8, 8))),
+        "coils of shape (3, 4, 8, 8)",
+    ),
+    "coils-nan": (
+        lambda p: _npz(p, dataset=good(), coils=np.full((1, 8, 8), np.nan)),
+        "64 values that are NaN or infinite in the coils",
+    ),
+    "coils-zero": (
+        lambda p: _npz(p, dataset=good(), coils=np.eye(2)[:, :1, None, None] * np.ones((2, 3, 8, 8))),
+        "coils that are zero everywhere (maps 1)",
+    ),
     "constant": (
         lambda p: _npz(p, dataset=np.stack([good()[0], 0 * good()[0]])),
         "constant cine (number 1, 0",
@@ -452,6 +468,29 @@ def test_bad_files_are_one_line(tmp_path, case):
         open_cine(path)
     message = str(error.value)
     assert str(path) in message and found in message and "; expected " in message and "\n" not in message
+
+
+@pytest.mark.parametrize("n_maps", [1, 7])
+def test_the_coils_of_a_file(tmp_path, n_maps):
+    rng = np.random.default_rng(1)
+    maps = (rng.standard_normal((n_maps, 3, 24, 20, 2)) @ [1, 1j]) * np.linspace(0, 2, 20)
+    stored = maps[0] if n_maps == 1 else maps
+    np.savez(tmp_path / "coils.npz", dataset=random_cines().tensor(), coils=stored)
+    cines = open_cine(tmp_path / "coils.npz")
+    assert cines.coils.shape == (n_maps, 3, 1, 24, 20) and cines.coils.dtype == torch.complex64
+    root = np.sqrt((abs(maps) ** 2).sum(1))
+    assert "coils divided by their root sum of squares" in cines.notes[0]
+    expected = maps[..., 1:] / root[:, None, ..., 1:]
+    np.testing.assert_allclose(cines.coils[:, :, 0, :, 1:], expected, atol=1e-6)
+    assert not cines.coils[..., 0].any()  # where no coil sees anything
+
+    np.savez(tmp_path / "again.npz", dataset=cines.tensor(), coils=cines.coils[:, :, 0])
+    again = open_cine(tmp_path / "again.npz", n=4)
+    assert again.notes == [] and len(again) == 4 and len(again.coils) == min(n_maps, 4)
+    for part in (*split(cines), cines.subset([5, 1]).subset([1])):
+        rows = part.indices if n_maps > 1 else [0]
+        assert torch.equal(part.coils, cines.coils[rows])
+    assert cines.magnitudes().coils is None and torch.equal(cines.magnitudes().tensor(), cines.tensor())
 
 
 def test_unpickling_never_happens(tmp_path):

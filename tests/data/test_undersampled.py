@@ -201,6 +201,24 @@ def test_coils_see_the_target_and_maps_can_be_estimated():
     assert overlap[body].quantile(0.05) > 0.9
 
 
+@pytest.mark.parametrize("n_maps", [1, 5])
+def test_the_coils_of_a_file_are_used_where_none_are_asked_for(n_maps):
+    maps = torch.randn(n_maps, 3, 1, 24, 20, dtype=torch.complex64)
+    cines = random_cines(5, complex_valued=True)
+    cines.coils = maps / maps.abs().square().sum(1, keepdim=True).sqrt()
+    whole = UndersampledCines(cines, **SMALL)
+    strips = UndersampledCines(cines, **SMALL, training=True, crop=6)
+    assert whole.describe()["coils"] == 3
+    for i in range(5):
+        kspace, A, target = whole[i]
+        assert torch.equal(A.coils, cines.coils[[i % n_maps]])
+        torch.testing.assert_close(kspace, fft2c(A.coils * target[:, None]) * A.mask[:, None])
+        start = int(strips._start[i])
+        assert torch.equal(strips[i][1].coils, cines.coils[[i % n_maps], ..., start : start + 6])
+    assert UndersampledCines(cines, **SMALL, coils=2)[0][0].shape[1] == 2
+    assert UndersampledCines(cines.magnitudes(), **SMALL)[0][1].coils is None
+
+
 CHANGED = dict(
     acceleration=4, acceleration_to=8, center_lines=5, center_lines_to=7, density="gaussian", noise=0.1,
     phase=1.0, coils=2, crop=8, augment=True, cines_per_epoch=2, seed=5,

@@ -1,4 +1,4 @@
-"""ISMRMRD raw data: every line measured, coils combined."""
+"""ISMRMRD raw data with every line measured; coils are combined (no notebook; see `formats.raw`)."""
 
 from pathlib import Path
 
@@ -32,11 +32,6 @@ def ismrmrd(path: Path, key: str = "dataset") -> Raw:
     -------
         cines of shape ``(slice, t, y, x)``, float32 magnitude in [0, 1]
 
-    Raises
-    ------
-    DataError
-        if the file is damaged, not a 2-D Cartesian cine of one contrast, or if lines are missing
-
     References
     ----------
     .. [1] Inati et al., Magn. Reson. Med. 77, 411-421 (2017)
@@ -51,8 +46,8 @@ def ismrmrd(path: Path, key: str = "dataset") -> Raw:
         heads, index = heads[kept], heads["idx"][kept]
         _check_cine(path, encoding, heads)
         time = "phase" if index["phase"].max() or not index["repetition"].max() else "repetition"
-        slices, of_slice = np.unique(index["slice"], return_inverse=True)
-        times, of_time = np.unique(index[time], return_inverse=True)
+        slices, slice_index = np.unique(index["slice"], return_inverse=True)
+        times, time_index = np.unique(index[time], return_inverse=True)
         row, wanted = _rows(path, encoding, index["kspace_encode_step_1"])
         matrix, whole, view = (
             encoding.encodedSpace.matrixSize,
@@ -60,7 +55,7 @@ def ismrmrd(path: Path, key: str = "dataset") -> Raw:
             encoding.reconSpace.fieldOfView_mm,
         )
         count = np.zeros((len(slices), len(times), matrix.y), int)
-        np.add.at(count, (of_slice, of_time, row), 1)
+        np.add.at(count, (slice_index, time_index, row), 1)
         lacking = count[:, :, wanted] == 0
         if lacking.any():
             found = f"undersampled raw data, {lacking.sum()} of {lacking.size} lines missing"
@@ -76,7 +71,7 @@ def ismrmrd(path: Path, key: str = "dataset") -> Raw:
             np.ndindex(cines.shape[:2]), "ISMRMRD", len(slices) * len(times), unit="frame", delay=2
         ):
             kspace = np.zeros((coils, matrix.y, matrix.x), np.complex64)
-            for i in np.flatnonzero((of_slice == s) & (of_time == t)):
+            for i in np.flatnonzero((slice_index == s) & (time_index == t)):
                 kspace[:, row[i], : heads[i]["number_of_samples"]] += acquisitions[kept[i]].data
             kspace /= np.maximum(count[s, t], 1)[:, None]
             images = _inverse(_inverse(kspace, -1, width), -2, height)
@@ -106,13 +101,13 @@ def _flagged(heads: np.ndarray, flag: int) -> np.ndarray:
 
 
 def _of_images(heads: np.ndarray) -> np.ndarray:
-    """Which lines belong to images; not noise, calibration, navigators or a second encoding."""
+    """Mark the lines of images; not those of noise, calibration, navigators or a second encoding."""
     others = [_flagged(heads, flag) for flag in _NO_IMAGE]
     return (heads["encoding_space_ref"] == 0) & ~np.any(others, axis=0)
 
 
 def _rows(path: Path, encoding, step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The row of k-space of every line, and the rows that have to be there.
+    """Give the row of k-space of every line, and the rows that have to be there.
 
     Where the centre lies does not matter: a shift of k-space is a phase of the image, which magnitudes lack.
     """
@@ -141,7 +136,7 @@ def _check_cine(path: Path, encoding, heads: np.ndarray) -> None:
 
 
 def _inverse(kspace: np.ndarray, axis: int, keep: int) -> np.ndarray:
-    """Orthonormal inverse Fourier transform along an axis up to a phase, the middle of the image."""
+    """Transform k-space along an axis, orthonormal and up to a phase, and keep the middle of the image."""
     image = np.fft.fftshift(np.fft.ifft(kspace, axis=axis, norm="ortho"), axis)
     start = image.shape[axis] // 2 - keep // 2
     return image.take(range(start, start + keep), axis)

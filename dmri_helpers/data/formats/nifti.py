@@ -128,37 +128,8 @@ def acdc(
     .. [1] Bernard et al., IEEE TMI 37, 2514-2525 (2018)
     """
     check_at_least_one(frames, size)
-    files = {}
-    for file in files_in(path):
-        if file.name.lower().endswith(("_4d.nii", "_4d.nii.gz")):
-            patient = file.name[: file.name.lower().rindex("_4d.nii")]
-            if patient in files:
-                raise error(path, f"{patient} twice ({files[patient]}, {file})", "each patient once")
-            files[patient] = file
-    if not files:
-        raise error(path, "no file named *_4d.nii.gz", "ACDC's folder, patient001/patient001_4d.nii.gz ...")
-
-    notes, slices = [], []
-    for patient, file in tqdm(sorted(files.items()), "headers", unit="patient", delay=2):
-        with _opened(file) as (image, _):
-            _, _, n_slices, n_frames = image.shape
-        if n_frames < frames:
-            notes.append(f"{patient} left out: {n_frames} frames, at least {frames} are needed")
-        elif n_slices <= 6:
-            notes.append(f"{patient} left out: {n_slices} slices, more than 6 are needed")
-        else:
-            slices += [(patient, i) for i in range(3, n_slices - 3)]
-    if not slices:
-        raise error(
-            path,
-            f"no patient of at least {frames} frames and more than 6 slices ({'; '.join(notes[:4])})",
-            "one at least",
-        )
-    used = len({patient for patient, _ in slices})
-    notes.append(
-        f"{used} of {count_text(len(files), 'patient')}: {count_text(len(slices), 'slice')}, "
-        "the first and last 3 dropped"
-    )
+    files = _acdc_files(path)
+    slices, notes = _acdc_slices(path, files, frames)
     if shuffle is not None:
         slices = [slices[i] for i in np.random.default_rng(shuffle).permutation(len(slices))]
         notes.append(f"slices shuffled with seed {shuffle}")
@@ -175,6 +146,40 @@ def acdc(
             cines[i] = fitted_cine(files[patient], volume[slices[i][1]], frames, size, per_frame)
     notes += fitting(shapes, frames, size, per_frame)
     return Raw(path, cines, np.unique(patients, return_inverse=True)[1], patients, notes)
+
+
+def _acdc_files(path: Path) -> dict[str, Path]:
+    """Find the 4-D file of every patient."""
+    files = {}
+    for file in files_in(path):
+        if file.name.lower().endswith(("_4d.nii", "_4d.nii.gz")):
+            patient = file.name[: file.name.lower().rindex("_4d.nii")]
+            if patient in files:
+                raise error(path, f"{patient} twice ({files[patient]}, {file})", "each patient once")
+            files[patient] = file
+    if not files:
+        raise error(path, "no file named *_4d.nii.gz", "ACDC's folder, patient001/patient001_4d.nii.gz ...")
+    return files
+
+
+def _acdc_slices(path: Path, files: dict[str, Path], frames: int) -> tuple[list[tuple[str, int]], list[str]]:
+    """Choose the slices (patient, number), patient by patient, and note who is left out."""
+    notes, slices = [], []
+    for patient, file in tqdm(sorted(files.items()), "headers", unit="patient", delay=2):
+        with _opened(file) as (image, _):
+            _, _, n_slices, n_frames = image.shape
+        if n_frames < frames:
+            notes.append(f"{patient} left out: {n_frames} frames, at least {frames} are needed")
+        elif n_slices <= 6:
+            notes.append(f"{patient} left out: {n_slices} slices, more than 6 are needed")
+        else:
+            slices += [(patient, i) for i in range(3, n_slices - 3)]
+    if not slices:
+        found = f"no patient of at least {frames} frames and more than 6 slices ({'; '.join(notes[:4])})"
+        raise error(path, found, "one at least")
+    used = len({patient for patient, _ in slices})
+    counts = f"{used} of {count_text(len(files), 'patient')}: {count_text(len(slices), 'slice')}"
+    return slices, [*notes, f"{counts}, the first and last 3 dropped"]
 
 
 def is_nifti(path: Path) -> bool:

@@ -90,8 +90,6 @@ def one_size(raw: Raw, frames: int | None = None, size: int | None = None, per_f
 
     Raises
     ------
-    DataError
-        if the cines still differ in size, have too few frames, or complex frames are to be scaled
     ValueError
         if ``frames`` or ``size`` is below 1
     """
@@ -120,6 +118,7 @@ def one_size(raw: Raw, frames: int | None = None, size: int | None = None, per_f
 
 
 def check_at_least_one(frames: int | None, size: int | None) -> None:
+    """Refuse a number of frames or a size below 1."""
     if any(number is not None and number < 1 for number in (frames, size)):
         raise ValueError(f"frames and size are at least 1, not {frames} and {size}")
 

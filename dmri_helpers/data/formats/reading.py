@@ -58,8 +58,6 @@ def read(
 
     Raises
     ------
-    DataError
-        if the source is missing, damaged or holds no cines of one size; the message is one line
     ValueError
         if ``frames`` or ``size`` is below 1
     """

@@ -13,8 +13,7 @@ from data.formats.writing import cine, imported, refused, write_nifti, write_ser
 from scipy.io import savemat
 
 from dmri_helpers import cli
-from dmri_helpers.data import import_acdc, import_cines, open_cine
-from dmri_helpers.data import DataError
+from dmri_helpers.data import DataError, import_acdc, import_cines, open_cine
 from dmri_helpers.data.formats import reading
 
 REMEDIES = {  # an input that an option helps to read

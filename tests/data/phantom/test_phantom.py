@@ -193,6 +193,7 @@ def test_impossible_shapes(shape):
 def test_impossible_seed_and_noise():
     with pytest.raises(ValueError, match="seed"):
         cine_phantom(-1, SMALL)
-    for noise in (-0.1, float("nan"), float("inf")):
-        with pytest.raises(ValueError, match="noise"):
-            cine_phantom(0, SMALL, noise=noise)
+    for impossible in (-0.1, float("nan"), float("inf")):
+        for name in ("noise", "phase"):
+            with pytest.raises(ValueError, match=name):
+                cine_phantom(0, SMALL, **{name: impossible})
