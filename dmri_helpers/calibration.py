@@ -123,11 +123,17 @@ def _projection(centre: torch.Tensor, kernel: int, threshold: float, shape: tupl
 
 
 def _blurred(kspace: torch.Tensor, centre: torch.Tensor) -> torch.Tensor:
-    """Root sum of squares of what the centre shows of the coils, without ringing: ``(y, x)``."""
+    """Root sum of squares of what the centre shows of the coils, without ringing: ``(y, x)``.
+
+    Each pixel has the largest value within one pixel of the blurred image. Otherwise there would be holes in the body,
+    where signals of opposite phase meet.
+    """
     y, x = (torch.arange(n, device=kspace.device) - n // 2 for n in kspace.shape[-2:])
     width = len(centre) / 2 + 1
     windows = [torch.cos(k / width * math.pi / 2).square() * (k.abs() < width) for k in (y, x)]
-    return ifft2c(kspace * windows[0][:, None] * windows[1]).abs().square().sum(0).sqrt()
+    blurred = ifft2c(kspace * windows[0][:, None] * windows[1]).abs().square().sum(0).sqrt()
+    size = 2 * (kspace.shape[-2] // len(centre) // 2) + 1
+    return torch.nn.functional.max_pool2d(blurred[None], size, 1, size // 2)[0]
 
 
 def _virtual_coil(centre: torch.Tensor) -> torch.Tensor:
