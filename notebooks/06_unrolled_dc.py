@@ -823,4 +823,4 @@ for shared in (False, True):
 # - A. Sriram et al.: End-to-end variational networks for accelerated MRI reconstruction. MICCAI
 #   2020.
 #
-# **The end of the course.** Back to the beginning: [01_sampling](01_sampling.ipynb).
+# **Next:** [07_scanner](07_scanner.ipynb): coils, noise and raw data, where only the forward model changes.

@@ -95,7 +95,7 @@ def _pages(site: Path, executed: list[Path], run: Build, browser: str | None) ->
     files = [path for path in sorted(site.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
     pages = _with_linked_files({path.relative_to(site).as_posix(): path.read_bytes() for path in files})
     pages |= {f"chapters/{path.name}": _chapter(path) for path in executed}
-    pages["generated/heart.md"] = _heart_page(executed[-1]).encode()
+    pages["generated/heart.md"] = _heart_page(_of_the_ladder(executed)).encode()
     for picture in run.results.glob("06_ladder.png"):
         pages[f"generated/{picture.name}"] = picture.read_bytes()
     paper = f'<p>On paper: <a href="{PDF}">the whole course as one PDF</a>.</p>\n'
@@ -176,9 +176,14 @@ def _in_the_margin(found: re.Match) -> str:
     return f"::::{{admonition}} Assignment, {found[1]}\n:class: margin assignment\n{text}\n::::\n"
 
 
-def _heart_page(last: Path) -> str:
-    """Take the last viewer of the last notebook for the landing page, where it plays unless motion is unwanted."""
-    cells = nbformat.read(last, as_version=4).cells
+def _of_the_ladder(executed: list[Path]) -> Path:
+    """The notebook that measures the results ladder; the last one where there is none."""
+    return next((path for path in executed if path.stem.startswith("06")), executed[-1])
+
+
+def _heart_page(notebook: Path) -> str:
+    """Take the last viewer of a notebook for the landing page, where it plays unless motion is unwanted."""
+    cells = nbformat.read(notebook, as_version=4).cells
     pages = [
         output.get("data", {}).get("text/html", "") for cell in cells for output in cell.get("outputs", [])
     ]
@@ -220,7 +225,7 @@ def _cards(executed: list[Path]) -> str:
 
 
 def _ladder(run: Build) -> dict[str, Any]:
-    """Read the results ladder that the last notebook of this run wrote; empty if there is none."""
+    """Read the results ladder that notebook 06 of this run wrote; empty if there is none."""
     path = run.results / "06_ladder.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
@@ -228,7 +233,7 @@ def _ladder(run: Build) -> dict[str, Any]:
 def _ladder_page(measured: dict[str, Any], run: Build) -> str:
     """Write the results ladder of this run as a table with bars."""
     if not measured:
-        return "```{note}\nThis run has not measured a ladder: the last notebook writes it.\n```\n"
+        return "```{note}\nThis run has not measured a ladder: notebook 06 writes it.\n```\n"
     worlds = measured["worlds"]
     headings, rows = cells(worlds)
     heads, body = "".join(f"<th>{heading}</th>" for heading in headings), ""

@@ -217,23 +217,28 @@ class UndersampledCines:
             yield self._batch(mine if len(mine) else indices[:1], device)
 
     def _batch(self, indices: torch.Tensor, device) -> Sample:
-        target = self.cines.strips(indices, self._start[indices], self.width).to(device)
-        if self.augment:
-            target = self._augmented(target, indices)
-        target = target.to(torch.complex64)
-        if self.phase:
-            target = self._with_phase(target, indices)
-        mask = self._masks[indices.to(self._masks.device)].to(device)
-        A = ForwardModel(mask, self._coil_maps(indices, device))
-        kspace = A(target)
-        if self.noise:
-            A.noise = self._noise[indices].to(device, torch.float32)
-            normal = torch.stack([_complex_normal(int(s), kspace.shape[1:]) for s in self._seeds[0, indices]])
-            level = A.noise.reshape(-1, *[1] * (kspace.ndim - 1))
-            kspace = kspace + level * A.lines * normal.to(device)
-        if A.coils is not None and self.estimate_coils:
-            A = ForwardModel(mask, coil_maps(kspace, mask), A.noise)
-        return kspace, A, target
+        with torch.autocast(
+            torch.device(device).type, enabled=False
+        ):  # physics, also while a network is measured
+            target = self.cines.strips(indices, self._start[indices], self.width).to(device)
+            if self.augment:
+                target = self._augmented(target, indices)
+            target = target.to(torch.complex64)
+            if self.phase:
+                target = self._with_phase(target, indices)
+            mask = self._masks[indices.to(self._masks.device)].to(device)
+            A = ForwardModel(mask, self._coil_maps(indices, device))
+            kspace = A(target)
+            if self.noise:
+                A.noise = self._noise[indices].to(device, torch.float32)
+                normal = torch.stack(
+                    [_complex_normal(int(s), kspace.shape[1:]) for s in self._seeds[0, indices]]
+                )
+                level = A.noise.reshape(-1, *[1] * (kspace.ndim - 1))
+                kspace = kspace + level * A.lines * normal.to(device)
+            if A.coils is not None and self.estimate_coils:
+                A = ForwardModel(mask, coil_maps(kspace, mask), A.noise)
+            return kspace, A, target
 
     def _coil_maps(self, indices: torch.Tensor, device) -> torch.Tensor | None:
         if self.coils:

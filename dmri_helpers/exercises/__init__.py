@@ -10,6 +10,7 @@ from .chapter3 import check_3_1, check_3_2, check_3_3, check_3_4
 from .chapter4 import check_4_1, check_4_2, check_4_3, check_4_4
 from .chapter5 import check_5_1, check_5_2, check_5_3, check_5_4
 from .chapter6 import check_6_1, check_6_2, check_6_3, check_6_4
+from .chapter7 import check_7_1, check_7_2, check_7_3, check_7_4
 from .verdict import NotYet
 
 __all__ = [
@@ -38,4 +39,8 @@ __all__ = [
     "check_6_2",
     "check_6_3",
     "check_6_4",
+    "check_7_1",
+    "check_7_2",
+    "check_7_3",
+    "check_7_4",
 ]

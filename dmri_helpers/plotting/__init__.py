@@ -29,6 +29,7 @@ from .drawing import architecture as architecture
 from .images import cine_comparison as cine_comparison
 from .images import gallery as gallery
 from .images import kspace as kspace
+from .images import maps as maps
 from .images import masks as masks
 from .images import xt_profiles as xt_profiles
 from .style import COLORS as COLORS

@@ -1,4 +1,4 @@
-"""Figures of images: masks, cines side by side, profiles over time, k-space and galleries (all notebooks).
+"""Figures of images: masks, cines side by side, profiles over time, k-space, maps and galleries (all notebooks).
 
 A cine is ``(t, y, x)`` or ``(1, t, y, x)``; cines shown together have one shape. ``window`` holds the magnitudes that
 are shown as black and as white.
@@ -14,7 +14,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from .arrays import check_index, magnitude, one_cine, same_cines
-from .style import BLUE, ERROR_MAP, ORANGE, PANEL, house_style, image_axes, wrap_title
+from .style import BLUE, ERROR_MAP, MAP, ORANGE, PANEL, house_style, image_axes, wrap_title
 
 
 @house_style
@@ -262,4 +262,40 @@ def gallery(images: Sequence[Any], titles: Sequence[str], across: int = 4) -> Fi
     for ax, image, title in zip(axes.flat, images, titles, strict=False):
         ax.imshow(image, vmin=0, vmax=0.9)
         ax.set_title(title)
+    return figure
+
+
+@house_style
+def maps(
+    named: Mapping[str, Any],
+    label: str,
+    limits: tuple[float, float],
+    axes: tuple[str, str] = ("x (pixel)", "y (pixel)"),
+) -> Figure:
+    """Draw maps of one quantity, such as coil maps or g-factors, with a colour bar that all of them share.
+
+    Parameters
+    ----------
+    named
+        title -> map ``(y, x)``; of complex maps the magnitude is shown, and what is not a number stays white
+    label
+        name of the quantity, written at the colour bar
+    limits
+        the values at both ends of the colour bar
+    axes
+        names of the axes
+    """
+    arrays = {title: magnitude(values) for title, values in named.items()}
+    shapes = {values.shape for values in arrays.values()}
+    if len(shapes) != 1 or len(shape := shapes.pop()) != 2:
+        raise ValueError(f"expected maps (y, x) of one shape, found {[v.shape for v in arrays.values()]}")
+    lines, columns = shape
+    height = min(PANEL * max(lines / columns, 0.8), 5) + 0.6
+    figure, panels = plt.subplots(
+        1, len(arrays), squeeze=False, sharey=True, figsize=(PANEL * len(arrays) + 1.2, height)
+    )
+    for ax, (title, values) in zip(panels[0], arrays.items(), strict=True):
+        shown = ax.imshow(values, cmap=MAP, vmin=limits[0], vmax=limits[1])
+        image_axes(ax, title, axes[0], "" if ax is not panels[0, 0] else axes[1])
+    figure.colorbar(shown, ax=panels, label=label, shrink=0.8)
     return figure

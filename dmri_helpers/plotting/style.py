@@ -26,6 +26,7 @@ BLUE, ORANGE, BLACK, GREEN, PURPLE, VERMILLION, SKY = COLORS = (
 LINES = ("-", "--", ":", "-.", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 ERROR_MAP = "inferno"
+MAP = "viridis"
 STYLE = {
     "font.size": 12,
     "axes.titlesize": 13,

@@ -15,7 +15,7 @@ import pytest
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 SOURCES = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.py"))
-NAMES = ["01_sampling", "02_aliasing", "03_network", "04_training", "05_ablations", "06_unrolled_dc"]
+NAMES = ["01_sampling", "02_aliasing", "03_network", "04_training", "05_ablations", "06_unrolled_dc", "07_scanner"]
 
 each = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
 
@@ -28,7 +28,7 @@ def code(source: Path) -> list[nbformat.NotebookNode]:
     return [cell for cell in executed(source).cells if cell.cell_type == "code"]
 
 
-def test_all_six_are_there():
+def test_all_seven_are_there():
     assert [source.stem for source in SOURCES] == NAMES
     assert sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")) == NAMES
 

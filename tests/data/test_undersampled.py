@@ -244,3 +244,15 @@ def test_every_sampling_field_of_a_configuration_reaches_the_samples(name):
         if not only_training:
             later = "abc".index(kind) if name == "seed" else type(CHANGED[name])()
             assert after.describe()[name] == CHANGED[name] + later
+
+
+def test_samples_are_the_same_while_a_network_is_measured_in_bfloat16():
+    samples = UndersampledCines(
+        random_cines(2), acceleration=3, center_lines=5, seed=1,
+        noise=0.01, phase=1, coils=3, vary=False, estimate_coils=True,
+    )  # fmt: skip
+    kspace, A, target = samples[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        again, B, target_again = next(samples.batches(1))
+    assert torch.equal(kspace, again) and torch.equal(target, target_again)
+    assert torch.equal(A.coils, B.coils)

@@ -62,6 +62,7 @@ FIGURES = {
         scores={"zero-filled": {"psnr": 23.4, "ssim": 0.57}, "numpy": "text"},
     ),
     "xt_profiles": lambda: plotting.xt_profiles(CINES, column=7),
+    "maps": lambda: plotting.maps({"one": CINE[0], "two": COMPLEX[1]}, "a quantity", (0, 1)),
     "kspace": lambda: plotting.kspace(COMPLEX),
     "several kspaces": lambda: plotting.kspace({"full": COMPLEX, "sampled": COMPLEX * MASK[0]}),
     "loss_curves": lambda: plotting.loss_curves(LOG),

@@ -1,0 +1,758 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
+#     notebook_metadata_filter: kernelspec,jupytext,-widgets
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 7 · Scanner: phase, coils and noise
+#
+# What changes when a scanner measures the heart, and what stays as it is?
+#
+# The notebooks before this one reconstruct magnitude images from one perfect coil. A scanner measures images with a
+# phase, through several coils, and with noise. Only the forward model changes; every method stays.
+
+# %% [markdown]
+# **When you are through, you can**
+#
+# 1. say what a phase does to k-space, and in which *world* a number was measured;
+# 2. unfold two aliased pixels with two coils, on paper and in code;
+# 3. write the forward model $y = U F S m + n$ and its adjoint, and test them;
+# 4. read a map of g-factors, and measure one with repeated noise;
+# 5. go from raw k-space of several coils to a movie, and recognise two typical mistakes.
+
+# %% [markdown]
+# **You need** notebooks [02](02_aliasing.ipynb) (forward model, adjoint) and [06](06_unrolled_dc.ipynb) (data
+# consistency).
+#
+# **Time:** 70 minutes to read and run, 60 minutes for the exercises; about a minute to run on two cores.
+
+# %% [markdown]
+# ## Set up
+
+# %%
+import torch
+from IPython.display import Markdown
+
+from dmri_helpers import (
+    calibration, classical, data, exercises, fourier, methods, metrics, operators, plotting, profiles, results,
+    sampling, training, widgets,
+)  # fmt: skip
+from dmri_helpers.data.phantom import coils as coil_array
+from dmri_helpers.data.phantom import phase as scanner_phase
+
+profile, source, seed = profiles.current(), profiles.data_source(), 0
+cines = data.open_cine(source, n=profile.n_cines, shape=profile.shape)
+figures = profiles.results_folder()
+print(f"profile {profile.name}, data {cines.source}: {cines.shape}")
+
+# %% [markdown]
+# At most two test cines are used, since several coils cost several times the time. `fastest` is the acceleration of
+# this notebook: 8, or less where a cine has few lines.
+
+# %%
+_, _, test = data.split(cines, seed=seed)
+few = test.subset(range(min(2, len(test)))).magnitudes()
+n_lines, n_columns = cines.shape[2:]
+fastest, n_coils, level = min(8, n_lines // 12), 8, 0.01
+print(f"{len(few)} test cines, acceleration {fastest}, {n_coils} coils, noise {level}")
+
+# %% [markdown]
+# ## 7.1 Phase: two worlds
+#
+# The image of a scanner is complex. Its *phase* comes from an uneven main field, from the coils, and from blood that
+# flows. We give a magnitude cine such a phase; a seed draws it, and the magnitudes stay as they are.
+
+# %%
+magnitude = few[0][None]
+change = scanner_phase.changing(magnitude)  # blood has a phase where the image changes
+image = magnitude * scanner_phase.phase([seed], magnitude.shape[1:], change=change)
+torch.testing.assert_close(image.abs(), magnitude)
+
+# %%
+middle = (image[0, 0].sum() / image[0, 0].sum().abs()).conj()  # count the phase from its mean
+angles = (image * middle).angle().where(magnitude.mean(1, keepdim=True) > 0.04, torch.nan)[0]
+half = len(angles) // 2
+plotting.maps({"frame 0": angles[0], f"frame {half}": angles[half]}, "phase (rad)", (-3.15, 3.15))
+
+# %% [markdown]
+# **Figure 7.1.** The phase of two frames, white where there is no signal. It is smooth, and it hardly changes from
+# frame to frame. Where it leaves the scale at one end it goes on at the other.
+
+# %% [markdown]
+# The k-space of a real image is symmetric: $Y(-k)$ is the complex conjugate of $Y(k)$, so half of k-space tells the
+# whole. The next cell measures how far a k-space is from this symmetry.
+
+# %%
+def asymmetry(image):
+    """Norm of Y(k) - conj Y(-k), relative to that of Y: 0 for real images."""
+    kspace = fourier.fft2c(image)
+    back = [1 - size % 2 for size in kspace.shape[-2:]]  # even sizes have no partner for the first line
+    mirrored = kspace.flip((-2, -1)).roll(back, (-2, -1)).conj()
+    return ((kspace - mirrored).norm() / kspace.norm()).item()
+
+
+# %% tags=["nbval-check-output"]
+assert asymmetry(magnitude) < 1e-4 and asymmetry(image) > 0.1
+print("the k-space of magnitudes is symmetric, that of the image with a phase is not")
+
+# %% [markdown]
+# These are the two *worlds* of notebook 2. In the **magnitude world** k-space was computed from stored magnitudes. In
+# the **scanner world** images have a phase, and no symmetry is granted. A number means little without its world.
+
+# %% [markdown]
+# > **Predict 7.1.** Conjugate view sharing mirrors every measured line. k-t total variation knows nothing of
+# > symmetry. The network knows what it was trained on. Which of the three can lose when the phase comes?
+
+# %%
+names = ("view_sharing", "conjugate_view_sharing", "kt_tv", "unrolled")
+worlds = {}
+for world, strength in {"magnitude": 0, "phase": 1}.items():
+    samples = data.UndersampledCines(
+        few, acceleration=min(5, fastest), seed=seed, phase=strength, vary=False
+    )
+    found = {name: training.evaluate(methods.load(name), samples, title=name) for name in names}
+    worlds[world] = {name: metrics.summarise(scores) for name, scores in found.items()}
+Markdown(results.ladder(worlds, ("psnr", "ssim", "psnr_dynamic")))
+
+# %% [markdown]
+# **Table 7.1.** The same cines and masks in both worlds, one coil, no noise. Compare the two blocks row by row.
+
+# %% [markdown]
+# <details><summary>Answer 7.1</summary>
+#
+# View sharing changes little. k-t total variation likes flat images, and a phase makes them a little less flat.
+# Conjugate view sharing estimates the phase and loses where the estimate is wrong. The row of the network shows
+# whether its training had images with a phase.
+#
+# </details>
+
+# %% [markdown]
+# ## 7.2 Two coils by hand
+#
+# A receive *coil* is an antenna beside the body. It sees near tissue brightly and far tissue darkly. Its *coil map*
+# $S_c$ holds this sensitivity, a complex number for every pixel, and its image is $S_c\, m$.
+
+# %% [markdown]
+# Take eight pixels in one column, and two coils: one sits above, the other below. We measure every second line of
+# k-space. This is $R = 2$; the letter $R$ is the usual name for acceleration on a regular lattice.
+
+# %%
+column = torch.tensor([0, 4, 2, 0, 0, 2, 1, 0.0])[:, None]  # (y, x) with a single x
+above = torch.tensor([0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1])[:, None]
+two_maps = torch.stack([above, above.flip(0)])  # (c, y, x)
+every_second = (torch.arange(8) % 2 == 0)[:, None]
+aliased = fourier.ifftc_y(fourier.fftc_y(two_maps * column) * every_second)
+folded = 2 * aliased.real[:, :4, 0]
+print(folded)
+
+# %% [markdown]
+# Half of the lines give half of the field of view, so pixel $y$ and pixel $y + 4$ lie on each other. (The factor 2
+# makes up for the empty lines.) Pixel 1 of both coils reads:
+#
+# $$
+# \begin{aligned}
+# 0.7\, m_1 + 0.3\, m_5 &= 3.4 \\
+# 0.2\, m_1 + 0.6\, m_5 &= 2.0
+# \end{aligned}
+# $$
+#
+# Two unknowns, two equations: **two coils can undo two-fold aliasing**. Solve it on paper first.
+
+# %% tags=["nbval-check-output"]
+system = two_maps[:, [1, 5], 0]  # rows: coils, columns: pixels
+unfolded = torch.linalg.solve(system, folded[:, 1])
+torch.testing.assert_close(unfolded, column[[1, 5], 0])
+print("pixels 1 and 5 are", [round(value, 3) for value in unfolded.tolist()])
+
+# %% [markdown]
+# > **Predict 7.2.** Move the second coil to the place of the first. What happens to the system, and what would a
+# > little noise in the data do then?
+
+# %% [markdown]
+# <details><summary>Answer 7.2</summary>
+#
+# Both equations become the same, and the determinant is zero. Close to that place the determinant is small, and noise
+# is divided by it. Coils help as far as they *differ* at the pixels that lie on each other.
+#
+# </details>
+
+# %% [markdown]
+# ### Exercise 7.1 · Unfold
+#
+# Write `unfold(folded, maps)` for $R = 2$ and any number of coils. `folded` has the shape `(c, y/2, x)`: the sums of
+# pixel $y$ and pixel $y + n/2$, each times its sensitivity. `maps` has the shape `(c, y, x)`, complex. Return the
+# image `(y, x)`: of all images the one with the least squared difference to `folded`. Where no coil sees anything, it
+# is 0.
+#
+# *Hint:* for every pair of pixels the sensitivities are a matrix with one row per coil and two columns.
+# `torch.linalg.pinv` works on a whole stack of matrices.
+
+# %% tags=["hide-cell", "solution"]
+# Solution 7.1
+def unfold(folded, maps):
+    """The image (y, x) of folded coil images (c, y/2, x) and coil maps (c, y, x), complex."""
+    pairs = maps.unflatten(-2, (2, -1)).permute(2, 3, 0, 1)  # (y/2, x, c, 2)
+    pixels = torch.linalg.pinv(pairs) @ folded.permute(1, 2, 0)[..., None]
+    return pixels[..., 0].permute(2, 0, 1).flatten(0, 1)
+
+
+# %%
+exercises.check_7_1(unfold)
+
+# %% [markdown]
+# ## 7.3 Eight coils
+#
+# Eight loops around a chest, their fields computed by the law of Biot and Savart, and what each of them sees:
+
+# %%
+true_maps = coil_array.coil_maps(n_coils, (n_lines, n_columns), seed)  # (1, c, 1, y, x)
+coil_images = (true_maps * image[:, None])[0, :, 0]
+brightest = coil_images.abs().max()
+plotting.gallery([one.abs() / brightest for one in coil_images], [f"coil {c}" for c in range(n_coils)])
+
+# %% [markdown]
+# **Figure 7.2.** Frame 0 as each coil sees it, all on one scale. Each is bright near its own place.
+
+# %% [markdown]
+# The oldest way to one image is the *root sum of squares* $\sqrt{\sum_c |S_c m|^2}$. It needs no maps. Our maps are
+# scaled so that their own root sum of squares is 1, and then it is exactly the magnitude of $m$.
+
+# %%
+root_sum_of_squares = coil_images.abs().square().sum(0).sqrt()
+torch.testing.assert_close(root_sum_of_squares, magnitude[0, 0], atol=1e-5, rtol=1e-5)
+
+# %% [markdown]
+# A scanner is not told its coil maps. It estimates them from the centre of k-space, which every frame has. Maps are
+# smooth, so a few lines suffice. The helper does this by ESPIRiT, and returns zero where the body is not.
+
+# %%
+mask = sampling.ky_t_mask(image.shape, fastest, center_lines=11, seed=seed)
+kspace = operators.ForwardModel(mask, true_maps)(image)
+maps = calibration.coil_maps(kspace, mask)  # (1, c, 1, y, x)
+support = maps[0, :, 0].abs().sum(0) > 0
+agreement = (true_maps.conj() * maps).sum(1).abs()[0, 0]
+print(f"inside the body the maps agree to {agreement[support].median():.3f} (median), where 1 is perfect")
+
+# %% tags=["nbval-check-output"]
+size = maps.abs().square().sum(1).sqrt()
+assert ((size - 1).abs() < 1e-3).logical_or(size == 0).all()
+print("the root sum of squares of the estimated maps is 1 in the body and 0 elsewhere")
+
+# %%
+shown = {"coil 0, true": true_maps[0, 0, 0], "coil 0, estimated": maps[0, 0, 0], "agreement": agreement}
+plotting.maps(shown, "magnitude", (0, 1))
+
+# %% [markdown]
+# **Figure 7.3.** A true map, its estimate, and in each pixel the agreement of all maps, $|\sum_c \overline{S_c}\,
+# \hat S_c|$. Estimates end where the signal ends. A phase that all maps share does not count: it moves into the
+# image.
+
+# %% [markdown]
+# ## 7.4 The forward model with coils
+#
+# $$
+# y = U F S m + n
+# $$
+#
+# $S$ multiplies the image by all coil maps, $F$ transforms each coil image, $U$ keeps the sampled lines, and $n$ is
+# noise. k-space now has an axis for coils, `(b, c, t, y, x)`. The mask has none: all coils measure at once.
+
+# %%
+def forward(image, mask, coils):
+    """y = U F S m: image (b, t, y, x), coils (b, c, 1, y, x), mask (b, t, y, 1)."""
+    coil_images = coils * image[:, None]
+    return fourier.fft2c(coil_images) * mask[:, None]
+
+
+A = operators.ForwardModel(mask, maps)
+torch.testing.assert_close(forward(image, mask, maps), A(image))
+
+# %% [markdown]
+# The adjoint undoes the three one by one, in the opposite order: $A^H = S^H F^{-1} U$. Here $S^H$ multiplies each
+# coil image by the conjugate of its map and adds all of them. The dot-product test of notebook 2 holds as before:
+
+# %% tags=["nbval-check-output"]
+exact = operators.ForwardModel(mask, maps.to(torch.complex128))
+generator = torch.Generator().manual_seed(seed)
+m = torch.randn(image.shape, dtype=torch.complex128, generator=generator)
+z = torch.randn(kspace.shape, dtype=torch.complex128, generator=generator)
+left = torch.vdot(exact(m).flatten(), z.flatten())
+right = torch.vdot(m.flatten(), exact.adjoint(z).flatten())
+torch.testing.assert_close(left, right)
+print("adjointness holds with coils")
+
+# %% [markdown]
+# ### Exercise 7.2 · The adjoint
+#
+# Write `adjoint(kspace, mask, coils)`, which returns $A^H y$, shape `(b, t, y, x)`. Shapes are those of `forward`
+# above. The check runs the dot-product test on several cines at once, and k-space holds numbers on the lines that
+# were *not* sampled, too.
+#
+# *Hint:* `mask[:, None]` adds the axis of the coils. Which of $U$, $F$ and $S$ is its own adjoint?
+
+# %% tags=["hide-cell", "solution"]
+# Solution 7.2
+def adjoint(kspace, mask, coils):
+    """A^H y, complex (b, t, y, x), of k-space (b, c, t, y, x)."""
+    coil_images = fourier.ifft2c(kspace * mask[:, None])
+    return (coils.conj() * coil_images).sum(1)
+
+
+# %%
+exercises.check_7_2(adjoint)
+
+# %% [markdown]
+# ## 7.5 SENSE and its price
+#
+# *SENSE* (sensitivity encoding) is the hand calculation of section 7.2 for whole images. The least squares solution
+# obeys the normal equations $A^H A\, m = A^H y$. Conjugate gradients solve them with nothing but $A$ and $A^H$, for
+# any mask. That is *CG-SENSE*.
+
+# %%
+def sense(kspace, A):
+    return operators.conjugate_gradients(A.normal, A.adjoint(kspace), steps=25, axes=(-2,))
+
+
+def lattice(R, frames=1):
+    """Every R-th line, the zero frequency among them, shape (1, frames, y, 1)."""
+    return ((torch.arange(n_even) - n_even // 2) % R == 0)[None, None, :, None].expand(1, frames, -1, 1)
+
+
+n_even = n_lines - n_lines % 4  # lines that 2 and 4 divide
+frame, known = image[:, :1, :n_even] * support[:n_even], maps[..., :n_even, :]
+
+# %% [markdown]
+# *Noise* $n$ is complex, and independent from sample to sample. $F$ keeps lengths, so noise of standard deviation
+# 0.01 in k-space is noise of 0.01 in a fully sampled image. We add it, and reconstruct at $R = 2$ and $R = 4$.
+
+# %%
+noise = level * torch.randn(
+    (1, n_coils, 1, n_even, n_columns), dtype=torch.complex64, generator=generator
+)
+B = operators.ForwardModel(lattice(2), known)
+found = {"fully sampled": frame, "zero-filled, R = 2": 2 * B.adjoint(B(frame) + noise * B.lines)}
+for R in (2, 4):
+    B = operators.ForwardModel(lattice(R), known)
+    found[f"SENSE, R = {R}"] = sense(B(frame) + noise * B.lines, B)
+
+# %%
+plotting.cine_comparison(found, reference="fully sampled", error_scale=5)
+
+# %% [markdown]
+# **Figure 7.4.** One frame: fully sampled, zero-filled from every second line (twice as bright, to make up for the
+# empty ones), and SENSE from every second and every fourth line, with errors five times brighter. SENSE removes the
+# copies. What remains is noise, and it is not the same everywhere.
+
+# %% [markdown]
+# With $R$ times fewer data noise must grow by $\sqrt R$. Where coils hardly differ it grows more, by the **g-factor**:
+#
+# $$
+# \sigma_\text{SENSE} = g\, \sqrt{R}\; \sigma_\text{full}, \qquad
+# g_i = \sqrt{\bigl[(S^H S)^{-1}\bigr]_{ii}\, \bigl[S^H S\bigr]_{ii}} \ge 1 .
+# $$
+#
+# Here $S$ is the matrix of section 7.2: a row for every coil, a column for every pixel of the stack.
+
+# %% [markdown]
+# For $R = 2$ and maps of length 1 the inverse can be written down. With the *overlap* $a = \sum_c \overline{S_c(y)}\,
+# S_c(y + n/2)$ of the two pixels it becomes $g = 1 / \sqrt{1 - |a|^2}$.
+
+# %% [markdown]
+# > **Predict 7.3.** Eight coils surround the body. Where is $g$ largest: at the rim, or in the middle? And by how
+# > much does $R = 4$ raise it?
+
+# %%
+body = support[:n_even]
+overlap = (known.conj() * known.roll(n_even // 2, -2)).sum(1)[0, 0]
+by_formula = (1 - overlap.abs().square()).rsqrt()
+
+# %% [markdown]
+# The second way needs no formula: reconstruct noise alone, many times, and look at the scatter of each pixel. These
+# *pseudo-replicas* work for every linear method. Here 24 of them lie side by side as frames.
+
+# %%
+def by_replicas(R, replicas=24):
+    """The g-factor from repeated noise, shape (y, x)."""
+    B = operators.ForwardModel(lattice(R, replicas), known)
+    shape = (1, n_coils, replicas, n_even, n_columns)
+    noise = torch.randn(shape, dtype=torch.complex64, generator=generator)
+    return sense(noise * B.lines, B)[0].abs().square().mean(0).sqrt() / R**0.5
+
+
+g_maps = {"R = 2, formula": by_formula} | {f"R = {R}, replicas": by_replicas(R) for R in (2, 4)}
+for name, g in g_maps.items():
+    print(f"{name:16} median {g[body].median():.2f}, one pixel in twenty above {g[body].quantile(0.95):.2f}")
+
+# %% tags=["nbval-check-output"]
+ratio = (g_maps["R = 2, replicas"] / by_formula)[body].median().item()
+assert abs(ratio - 1) < 0.05
+print("formula and replicas agree within 5 %")
+
+# %% [markdown]
+# 24 numbers know a standard deviation only to a tenth. The g-factor is smooth, so for the picture we average its
+# squares over 5 x 5 pixels.
+
+# %%
+def smoothed(g):
+    """Root of the mean square over 5 x 5 pixels of the body."""
+    parts = torch.stack([g.square() * body, body.float()])[:, None]
+    squares, weight = torch.nn.functional.avg_pool2d(parts, 5, stride=1, padding=2)[:, 0]
+    return (squares / weight.clamp(min=1e-6)).sqrt().where(body, torch.nan)
+
+
+at_two = {
+    "R = 2, formula": by_formula.where(body, torch.nan),
+    "R = 2, replicas": smoothed(g_maps["R = 2, replicas"]),
+}
+plotting.maps(at_two, "g-factor", (1, 1.3))
+
+# %% [markdown]
+# **Figure 7.5.** The g-factor at $R = 2$, by formula and by replicas. It is 1 where the partner of a pixel lies on air.
+
+# %%
+at_four = {"R = 4, replicas": smoothed(g_maps["R = 4, replicas"])}
+plotting.maps(at_four, "g-factor", (1, g_maps["R = 4, replicas"][body].quantile(0.98).item()))
+
+# %% [markdown]
+# **Figure 7.6.** The g-factor at $R = 4$ by replicas, on a scale of its own. Edges come from the outline of the body:
+# where it ends, fewer pixels lie on each other.
+
+# %% [markdown]
+# <details><summary>Answer 7.3</summary>
+#
+# The question has no clear answer, because $g$ belongs to the whole stack: at $R = 2$ both pixels of a pair have the
+# same. A pixel at the rim pays for its partner in the middle. What counts is how alike the coils see the two. At $R =
+# 4$ four pixels share eight coils, and the printed numbers show how steeply $g$ rises.
+#
+# </details>
+
+# %% [markdown]
+# ### Exercise 7.3 · The g-factor for any R
+#
+# Write `g_factor(maps, R)`: from maps `(c, y, x)`, complex and of any scale, the g-factor `(y, x)`, float32. `R`
+# divides the number of lines $n$; the pixels of a stack are $n / R$ lines apart. Where no coil sees anything $g$ is
+# 0.
+#
+# *Hint:* make a stack of matrices `(y/R, x, c, R)`. `torch.linalg.pinv` has an inverse for singular matrices, too.
+
+# %% tags=["hide-cell", "solution"]
+# Solution 7.3
+def g_factor(maps, R):
+    """The g-factor (y, x), float32, of coil maps (c, y, x) on a lattice of every R-th line."""
+    stacks = maps.unflatten(-2, (R, -1)).permute(2, 3, 0, 1)  # (y/R, x, c, R)
+    gram = stacks.mH @ stacks
+    inverse = torch.linalg.pinv(gram, hermitian=True)
+    squared = (inverse.diagonal(dim1=-2, dim2=-1) * gram.diagonal(dim1=-2, dim2=-1)).real
+    return squared.clamp(min=0).sqrt().permute(2, 0, 1).flatten(0, 1)
+
+
+# %%
+exercises.check_7_3(g_factor)
+
+# %% tags=["hide-cell", "solution"]
+# Solution 7.3: against the replicas at R = 4
+ratio = g_maps["R = 4, replicas"][body] / g_factor(known[0, :, 0], 4)[body]
+print(f"replicas over formula at R = 4: median {ratio.median():.2f}")
+
+# %% [markdown]
+# ## 7.6 How much noise is there?
+#
+# Methods want to know how far to trust the data. If nobody says, the noise can be estimated from k-space itself: far
+# out on the readout, and at fast changes over time, there is hardly any signal left.
+
+# %%
+clean = operators.ForwardModel(mask, true_maps)(image)
+for sigma in (0.005, 0.01, 0.02, 0.05):
+    noisy = clean + sigma * mask[:, None] * torch.randn(
+        clean.shape, dtype=torch.complex64, generator=generator
+    )
+    print(f"noise {sigma:.3f}, estimated {calibration.noise_level(noisy, mask).item():.4f}")
+
+# %% [markdown]
+# Coils also hear the same noise in part: it comes from currents in the same body. The *noise covariance* $\Psi_{ij} =
+# \langle n_i\, \overline{n_j} \rangle$ says how much they share. A scanner measures it before the scan, without any
+# excitation.
+
+# %%
+covariance = coil_array.noise_covariance(n_coils, seed)
+noise_scan = coil_array.coil_noise((1, n_coils, 1, 256, 64), covariance, level, seed)
+heard = noise_scan[0].flatten(1)  # (c, samples)
+measured_covariance = heard @ heard.mH / heard.shape[1]
+plotting.maps(
+    {"true": covariance, "from the noise scan": measured_covariance / level**2},
+    "covariance", (0, 1), axes=("coil", "coil"),
+)  # fmt: skip
+
+# %% [markdown]
+# **Figure 7.7.** Magnitude of the noise covariance of eight coils, in units of the variance of one coil. Pairs whose
+# electric fields overlap most in the body share most.
+
+# %% [markdown]
+# Least squares expects *white* noise: uncorrelated, equally strong in all coils. *Prewhitening* mixes the coils until
+# this holds. With the Cholesky factor $\Psi = L L^H$ the new coils are $L^{-1} y$, and their maps $L^{-1} S$. Whiten
+# both, or neither.
+
+# %% [markdown]
+# > **Predict 7.4.** SENSE without prewhitening still removes all aliasing. What does it lose?
+
+# %% tags=["nbval-check-output"]
+white = coil_array.whitened(noise_scan, measured_covariance)[0].flatten(1)
+torch.testing.assert_close(white @ white.mH / white.shape[1], torch.eye(n_coils) + 0j, atol=1e-3, rtol=0)
+print("after whitening every coil has noise of variance 1, and no two coils share any")
+
+# %%
+B = operators.ForwardModel(lattice(4, frames=16), known)
+shape = (1, n_coils, 16, n_even, n_columns)
+correlated = coil_array.coil_noise(shape, covariance, level, seed + 1)
+white_model = operators.ForwardModel(B.mask, coil_array.whitened(known, measured_covariance))
+scatter = {
+    "without prewhitening": sense(correlated * B.lines, B),
+    "with prewhitening": sense(coil_array.whitened(correlated, measured_covariance) * B.lines, white_model),
+}
+strength = {name: images[0, :, body].abs().square().mean().sqrt() for name, images in scatter.items()}
+assert strength["with prewhitening"] < strength["without prewhitening"]
+for name, value in strength.items():
+    print(f"noise in the image {name}: {value:.4f}")
+
+# %% [markdown]
+# <details><summary>Answer 7.4</summary>
+#
+# It loses signal-to-noise: the weights are not those of least variance. Nothing looks wrong, there is only more noise
+# than necessary. With coils of different gain the loss is larger.
+#
+# </details>
+
+# %% [markdown]
+# ### Exercise 7.4 · Whiten
+#
+# Write `whiten(kspace, covariance)`: k-space `(b, c, t, y, x)` and covariance `(c, c)`, both complex, to k-space of
+# the same shape whose noise has the covariance 1. The check takes every solution $W$ with $W \Psi W^H = 1$.
+#
+# *Hint:* `torch.linalg.cholesky`, `torch.linalg.inv`, and `torch.einsum` to mix the coils.
+
+# %% tags=["hide-cell", "solution"]
+# Solution 7.4
+def whiten(kspace, covariance):
+    """k-space of the same shape, complex, with white noise of variance 1."""
+    weights = torch.linalg.inv(torch.linalg.cholesky(covariance))
+    return torch.einsum("cd,bd...->bc...", weights, kspace)
+
+
+# %%
+exercises.check_7_4(whiten)
+
+# %% [markdown]
+# ## 7.7 The ladder in the scanner's world
+#
+# Now everything together: a phase, eight coils with maps estimated from the data, noise, and the ky-t mask of
+# notebook 1 at a high acceleration. Every method gets `(kspace, A)`, as before. Only what stands in `A` is new.
+
+# %%
+samples = data.UndersampledCines(
+    few, acceleration=fastest, seed=seed, phase=1, noise=level, coils=n_coils, vary=False, estimate_coils=True
+)
+scans = [samples[i] for i in range(len(samples))]
+kspace, A, target = scans[0]
+print(f"k-space {tuple(kspace.shape)}, maps {tuple(A.coils.shape)}, noise {A.noise.item():.3f}")
+
+# %% [markdown]
+# > **Predict 7.5.** CG-SENSE uses the coils but looks at one frame at a time. View sharing uses time but solves
+# > nothing. k-t total variation uses both. Put them in order, for the still chest and for the moving heart.
+
+# %%
+names = ("zero_filled", "temporal_mean", "cg_sense", "view_sharing", "kt_tv", "unrolled")
+images, ladder = {}, {}
+with torch.no_grad(), training.native_precision():
+    for name in names:
+        method = methods.load(name)
+        images[name] = [method(measured, model)[0] for measured, model, _ in scans]
+
+# %%
+for name in names:
+    pairs = zip(images[name], (truth[0] for *_, truth in scans))
+    ladder[name] = metrics.summarise(metrics.cine_metrics(one, truth) for one, truth in pairs)
+Markdown(results.table(ladder, ("psnr", "ssim", "nmse", "psnr_dynamic")))
+
+# %% [markdown]
+# **Table 7.2.** The ladder in the scanner's world. With so few cines it is an example and no comparison; `dmri
+# evaluate --phase 1 --noise .01 --coils 8` measures as many as you like.
+
+# %%
+figure = plotting.ladder({"": ladder})
+plotting.save(figure, figures / "07_ladder.png")
+results.record(
+    figures / "07_ladder.json", profile=profile.name, data=cines.source, seed=seed, n_cines=len(few),
+    sampling=samples.describe(), methods=ladder,
+)  # fmt: skip
+figure
+
+# %% [markdown]
+# **Figure 7.8.** The same ladder drawn: PSNR, PSNR where the heart moves, and SSIM. Lines are standard deviations
+# over these few cines.
+
+# %% [markdown]
+# <details><summary>Answer 7.5</summary>
+#
+# Still tissue can be taken from other frames, so whatever uses time is strong there. One frame at this acceleration
+# has fewer lines than the coils can unfold without much noise, so CG-SENSE alone is weak. Using both is best without
+# training. Whether the network is above k-t total variation, the table says: if its weights have not seen coils and
+# noise, it may be below.
+#
+# </details>
+
+# %% [markdown]
+# The data step of the cascade is $\arg\min_m \lVert m - x\rVert^2 + \lambda \lVert A m - y \rVert^2$. With one coil
+# it has a closed form (notebook 6). With several coils it is solved by a few conjugate gradients, inside `A.closest`.
+# The network does not notice: the same weights run with both models.
+
+# %% tags=["nbval-check-output"]
+one_coil = operators.ForwardModel(A.mask)
+with torch.no_grad():
+    alone = methods.load("unrolled")(one_coil(target), one_coil)
+assert alone[0].shape == images["unrolled"][0].shape
+print("one coil or eight: the same weights, a cine of the same shape")
+
+# %% [markdown]
+# Does each image agree with its data? With noise it *should not* agree to the last digit: whoever fits the data
+# better than their noise has fitted noise.
+
+# %%
+expected = A.noise * A.lines.expand_as(kspace).sum().sqrt() / kspace.norm()
+print(f"{'noise itself':14} {expected.item():.2%} of the data")
+for name in names[2:]:
+    misfit = (A(images[name][0][None]) - kspace).norm() / kspace.norm()
+    print(f"{results.NAMES[name]:14} {misfit.item():.2%} away from its data")
+
+# %%
+beats = target[0].abs().std(0) > metrics.MOTION_THRESHOLD
+busiest = int(beats.sum(0).argmax())  # the column in which most pixels move
+shown = {"fully sampled": target[0]} | {results.NAMES[name]: images[name][0] for name in names[2:]}
+plotting.xt_profiles(shown, busiest)
+
+# %% [markdown]
+# **Figure 7.9.** One column over time, through the heart. Look for edges that move, for noise, and for smearing from
+# frame to frame.
+
+# %%
+movie = {name: shown[name] for name in ("fully sampled", "k-t TV", "unrolled")}
+widgets.cine_viewer(movie, errors_against="fully sampled", error_scale=5, column=busiest)
+
+# %% [markdown]
+# **Figure 7.10.** Truth, k-t total variation and the cascade under one frame slider, with errors five times brighter.
+
+# %% [markdown]
+# ## 7.8 From raw k-space to a movie
+#
+# Now forget everything that only a simulation knows. A scanner hands over three things: k-space of all coils in units
+# of its own, the mask, and a noise scan. First we make such data.
+
+# %%
+units = 4000.0
+B = operators.ForwardModel(mask, true_maps)
+raw_noise = coil_array.coil_noise(clean.shape, covariance, level, seed + 2)
+raw = units * (B(image) + raw_noise * B.lines)
+raw_noise_scan = units * noise_scan
+
+# %% [markdown]
+# From here on only `raw`, `mask` and `raw_noise_scan` are used. Whiten, so that the noise has standard deviation 1.
+# Estimate the maps. Scale to images of order 1, which regularisers and networks expect, and scale the noise alike.
+
+# %%
+def prepare(raw, mask, noise_scan):
+    """From raw data to (kspace, A): whitened, with estimated maps, for an image of order 1."""
+    heard = noise_scan[0].flatten(1)
+    kspace = coil_array.whitened(raw, heard @ heard.mH / heard.shape[1])
+    A = operators.ForwardModel(mask, calibration.coil_maps(kspace, mask))
+    scale = classical.temporal_mean(kspace, A).abs().max()
+    return kspace / scale, operators.ForwardModel(mask, A.coils, noise=1 / scale.item())
+
+
+kspace, A = prepare(raw, mask, raw_noise_scan)
+estimated = calibration.noise_level(kspace, mask).item()
+print(f"noise {A.noise:.4f} from the noise scan, {estimated:.4f} estimated from the data")
+
+# %%
+with torch.no_grad(), training.native_precision():
+    films = {results.NAMES[name]: methods.load(name)(kspace, A)[0] for name in ("cg_sense", "unrolled")}
+bright = max(film.abs().quantile(0.995).item() for film in films.values())
+widgets.cine_viewer(films, window=(0, bright), column=busiest)
+
+# %% [markdown]
+# **Figure 7.11.** Two movies from raw data: CG-SENSE, which every scanner has, and the cascade. There is no truth to
+# compare with, and whitened coils shade the image a little: brightness says less than edges and motion.
+
+# %% [markdown]
+# ### A mistake on purpose: the maps of another scan
+#
+# Maps depend on where the coils lie. What if we take those of another patient, whose array lay a little differently?
+# Everything runs, and no shape is wrong.
+
+# %% [markdown]
+# > **Predict 7.6.** What will SENSE at $R = 2$ show? And which number, computed without any truth, betrays the
+# > mistake?
+
+# %%
+other_maps = coil_array.coil_maps(n_coils, (n_even, n_columns), seed + 5) * body
+misfit, mistaken = {}, {"fully sampled": frame}
+measured = operators.ForwardModel(lattice(2), known)(frame) + noise * lattice(2)[:, None]
+for name, chosen in {"its own maps": known, "maps of another scan": other_maps}.items():
+    B = operators.ForwardModel(lattice(2), chosen)
+    mistaken[name] = sense(measured, B)
+    misfit[name] = ((B(mistaken[name]) - measured).norm() / measured.norm()).item()
+    print(f"{name:20} {misfit[name]:.1%} away from the data")
+
+# %% tags=["nbval-check-output"]
+assert misfit["maps of another scan"] > 1.5 * misfit["its own maps"]
+print("wrong maps cannot explain the data: the misfit is far above the noise")
+
+# %%
+plotting.cine_comparison(mistaken, reference="fully sampled", error_scale=5)
+
+# %% [markdown]
+# **Figure 7.12.** SENSE at $R = 2$ with the right and with the wrong maps, errors five times brighter.
+
+# %% [markdown]
+# <details><summary>Answer 7.6</summary>
+#
+# The image gets shaded and keeps copies of the body, since the maps no longer say what lies on what. The misfit
+# $\lVert A \hat m - y\rVert$ is the alarm: no image explains these data with these maps. Forgotten prewhitening has
+# no such alarm (section 7.6); it only adds noise.
+#
+# </details>
+
+# %% [markdown]
+# ## Summary
+#
+# 1. **A phase** takes the symmetry from k-space. Every number belongs to the magnitude world or to the scanner's.
+# 2. **Coils** see the same image with different weights. Two of them undo two-fold aliasing: a system of two
+#    equations for every pair of pixels.
+# 3. **The forward model** $y = U F S m + n$ and its adjoint $S^H F^{-1} U$ replace $U F$ and its adjoint. No method
+#    changes.
+# 4. **The g-factor** is the price: noise grows by $g \sqrt R$. A formula gives it on a lattice, repeated noise
+#    everywhere.
+# 5. **Raw data** are whitened, maps are estimated, and the image is scaled. Wrong maps raise the misfit; forgotten
+#    whitening only adds noise.
+
+# %% [markdown]
+# ## References
+#
+# - P. B. Roemer, W. A. Edelstein, C. E. Hayes, S. P. Souza, O. M. Mueller: The NMR phased array. Magnetic Resonance
+#   in Medicine 16:192, 1990.
+# - K. P. Pruessmann, M. Weiger, M. B. Scheidegger, P. Boesiger: SENSE: sensitivity encoding for fast MRI. Magnetic
+#   Resonance in Medicine 42:952, 1999.
+# - K. P. Pruessmann, M. Weiger, P. Börnert, P. Boesiger: Advances in sensitivity encoding with arbitrary k-space
+#   trajectories. Magnetic Resonance in Medicine 46:638, 2001.
+# - M. Uecker et al.: ESPIRiT: an eigenvalue approach to autocalibrating parallel MRI. Magnetic Resonance in Medicine
+#   71:990, 2014.
+# - M. A. Griswold et al.: Generalized autocalibrating partially parallel acquisitions (GRAPPA). Magnetic Resonance in
+#   Medicine 47:1202, 2002.
+
+# %% [markdown]
+# **Next.** The course ends here. Back to the beginning: [01_sampling](01_sampling.ipynb). Or on, to raw data of your
+# own.
