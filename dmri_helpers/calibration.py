@@ -8,7 +8,7 @@ import math
 
 import torch
 
-from .fourier import ifft2c
+from .fourier import fft2c, ifft2c
 
 
 def noise_level(kspace: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -91,6 +91,22 @@ def coil_maps(
         support = (values[..., -1] > crop) & (blurred > signal * blurred.max())
         maps.append(vectors[..., -1].movedim(-1, 0) * (phase.conj() * support))
     return torch.stack(maps)[:, :, None]
+
+
+def map_error(kspace: torch.Tensor, mask: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
+    """How much of a sample no image explains through these maps: a standard deviation for every cine, ``(b,)``.
+
+    The lines that all frames have, averaged over the frames, are combined with the maps and split again; what is left
+    over is the error. It acts like noise: methods that keep the data as they are (noise 0) fit it with an image that is
+    not there. So it is added to the noise of the forward model, as the root of the sum of squares.
+    """
+    lines = mask.all(1)[:, None]
+    measured = kspace.mean(2) * lines
+    images, maps = ifft2c(measured), maps[:, :, 0]
+    explained = fft2c(maps * (maps.conj() * images).sum(1, keepdim=True))
+    left_over = ((measured - explained) * lines).abs().square()
+    samples = (lines.sum((-2, -1)) * measured.shape[1] * measured.shape[-1]).flatten()
+    return (left_over.sum((1, 2, 3)) / samples.clamp(min=1)).sqrt()
 
 
 def _around_the_middle(lines: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,15 @@ import pytest
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 SOURCES = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.py"))
-NAMES = ["01_sampling", "02_aliasing", "03_network", "04_training", "05_ablations", "06_unrolled_dc", "07_scanner"]
+NAMES = [
+    "01_sampling",
+    "02_aliasing",
+    "03_network",
+    "04_training",
+    "05_ablations",
+    "06_unrolled_dc",
+    "07_scanner",
+]
 
 each = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
 
