@@ -340,3 +340,9 @@ def test_pages_fit_the_window(course, page, width, name):
 def test_report_can_be_moved(course, tmp_path):
     moved = shutil.copytree(course.out, tmp_path / "elsewhere")
     assert str(course.out) not in (moved / "index.html").read_text(encoding="utf-8")
+
+
+def test_landing_page_has_the_film_of_the_notebook_that_measures_the_ladder():
+    executed = [Path(f"{name}.ipynb") for name in ("01_sampling", "06_unrolled_dc", "07_scanner")]
+    assert report._of_the_ladder(executed).stem == "06_unrolled_dc"
+    assert report._of_the_ladder(executed[:1]).stem == "01_sampling"

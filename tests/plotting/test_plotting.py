@@ -211,6 +211,10 @@ def test_the_architecture_is_drawn_from_the_blocks():
         ),
         (lambda: plotting.cine_comparison(CINES, reference="nobody"), "'nobody' is not among the cines"),
         (lambda: plotting.xt_profiles(CINES, column=X), "column 20 is out of range"),
+        (
+            lambda: plotting.maps({"one": CINE[0], "other": CINE[0, 1:]}, "a quantity", (0, 1)),
+            r"of one shape, found \[\(24, 20\), \(23, 20\)\]",
+        ),
         (lambda: plotting.ladder([{"method": "one"}]), "no row has any of the metrics"),
         (lambda: plotting.quality_against([1, 2], {"psnr": [1]}), "psnr: 1 values for 2 of cascades"),
         (lambda: plotting.curves([1, 2], {"PSNR (dB)": [1]}, "frame"), "1 values for 2 of frame"),
