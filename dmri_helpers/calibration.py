@@ -8,7 +8,7 @@ import math
 
 import torch
 
-from .fourier import ifft2c
+from .fourier import fft2c, ifft2c
 
 
 def noise_level(kspace: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -93,6 +93,22 @@ def coil_maps(
     return torch.stack(maps)[:, :, None]
 
 
+def map_error(kspace: torch.Tensor, mask: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
+    """How much of a sample no image explains through these maps: a standard deviation for every cine, ``(b,)``.
+
+    The lines that all frames have, averaged over the frames, are combined with the maps and split again; what is left
+    over is the error. It acts like noise: methods that keep the data as they are (noise 0) fit it with an image that is
+    not there. So it is added to the noise of the forward model, as the root of the sum of squares.
+    """
+    lines = mask.all(1)[:, None]
+    measured = kspace.mean(2) * lines
+    images, maps = ifft2c(measured), maps[:, :, 0]
+    explained = fft2c(maps * (maps.conj() * images).sum(1, keepdim=True))
+    left_over = ((measured - explained) * lines).abs().square()
+    samples = (lines.sum((-2, -1)) * measured.shape[1] * measured.shape[-1]).flatten()
+    return (left_over.sum((1, 2, 3)) / samples.clamp(min=1)).sqrt()
+
+
 def _around_the_middle(lines: torch.Tensor) -> torch.Tensor:
     """The numbers of those lines, True in ``lines``, that have no gap between them and the middle."""
     middle = len(lines) // 2
@@ -123,11 +139,17 @@ def _projection(centre: torch.Tensor, kernel: int, threshold: float, shape: tupl
 
 
 def _blurred(kspace: torch.Tensor, centre: torch.Tensor) -> torch.Tensor:
-    """Root sum of squares of what the centre shows of the coils, without ringing: ``(y, x)``."""
+    """Root sum of squares of what the centre shows of the coils, without ringing: ``(y, x)``.
+
+    Each pixel has the largest value within one pixel of the blurred image. Otherwise there would be holes in the body,
+    where signals of opposite phase meet.
+    """
     y, x = (torch.arange(n, device=kspace.device) - n // 2 for n in kspace.shape[-2:])
     width = len(centre) / 2 + 1
     windows = [torch.cos(k / width * math.pi / 2).square() * (k.abs() < width) for k in (y, x)]
-    return ifft2c(kspace * windows[0][:, None] * windows[1]).abs().square().sum(0).sqrt()
+    blurred = ifft2c(kspace * windows[0][:, None] * windows[1]).abs().square().sum(0).sqrt()
+    size = 2 * (kspace.shape[-2] // len(centre) // 2) + 1
+    return torch.nn.functional.max_pool2d(blurred[None], size, 1, size // 2)[0]
 
 
 def _virtual_coil(centre: torch.Tensor) -> torch.Tensor:

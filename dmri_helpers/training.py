@@ -199,7 +199,7 @@ def step(
     """
     kspace, A, target = batch
     optimizer.zero_grad()
-    with native_precision(target.device, config.mixed_precision):
+    with native_precision(target.device, config.mixed_precision, gradients=True):
         loss = LOSSES[config.loss](model(kspace, A) - target)
     (weight * loss).backward()
     if config.clip:
@@ -246,18 +246,26 @@ def rate_factor(progress: float, schedule: str = "cosine") -> float:
     return 0.5 * (1 + math.cos(math.pi * (progress - warm_up) / (1 - warm_up)))
 
 
-def native_precision(device: str | torch.device = "cpu", enabled: bool = True) -> torch.autocast:
+def native_precision(
+    device: str | torch.device = "cpu", enabled: bool = True, gradients: bool = False
+) -> torch.autocast:
     """Context in which convolutions run in bfloat16 where the device computes in it natively, else in float32.
 
     Emulated bfloat16 would be slower than float32. Fourier transforms and data consistency stay in float32: only the
-    residual of a network is rounded. A test holds what that does to the PSNR of the shipped networks.
+    residual of a network is rounded. With ``gradients`` it is float32 on processors with matrix units (AMX): there the
+    bfloat16 gradient of the weights of `Conv3d` overruns memory in PyTorch 2.13, for some shapes.
     """
     device = torch.device(device)
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        native = device.type == "cpu" and getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+        native = device.type == "cpu" and _has("avx512_bf16") and not (gradients and _has("amx_tile"))
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled and bool(native))
+
+
+def _has(feature: str) -> bool:
+    """Whether the processor has a feature that torch can name."""
+    return getattr(torch.cpu, f"_is_{feature}_supported", lambda: False)()
 
 
 def _shares(cines, batch_size: int, team) -> Iterator[tuple[tuple, int, float]]:

@@ -719,13 +719,14 @@ Markdown(crimes.table(crime_rows))
 
 # %% [markdown]
 # **Zero padding** is the largest gift: the outer lines of an interpolated image are empty, so leaving them
-# out costs nothing, and the better methods gain. **Magnitude** helps zero filling; it also makes kinks
-# where the image was close to zero, which k-t TV does not like. **Noise in the reference** rewards
-# whoever keeps the noise of the measured lines, and punishes whoever removes it. **Frame scaling** changes
-# the brightness from frame to frame; three phantoms cannot tell what that is worth.
+# out costs nothing, and the better methods gain. **Magnitude** moves energy into the centre lines, which
+# every frame has, and makes the outermost lines fuller: zero filling gains, k-t TV does not.
 
 # %% [markdown]
-# Our own cines are such images: magnitudes, each frame scaled by itself, and never raw data.
+# Compare the two rows with **noise**: a noisy reference rewards whoever keeps the noise of the measured
+# lines, and can punish whoever removes it. **Frame scaling** changes the brightness from frame to frame;
+# three phantoms cannot tell what that is worth. The phantoms of the other sections are stored images, too:
+# magnitudes, each frame scaled by itself.
 
 # %%
 results.record(figures / "02_aliasing.json", profile=profile.name, data=cines.source, seed=seed,

@@ -670,20 +670,24 @@ raw_noise_scan = units * noise_scan
 # %% [markdown]
 # From here on only `raw`, `mask` and `raw_noise_scan` are used. Whiten, so that the noise has standard deviation 1.
 # Estimate the maps. Scale to images of order 1, which regularisers and networks expect, and scale the noise alike.
+# Estimated maps are a little wrong. What they cannot explain acts like noise, and is added to it.
 
 # %%
 def prepare(raw, mask, noise_scan):
-    """From raw data to (kspace, A): whitened, with estimated maps, for an image of order 1."""
+    """From raw data to (kspace, A, noise): whitened, with estimated maps, for an image of order 1."""
     heard = noise_scan[0].flatten(1)
     kspace = coil_array.whitened(raw, heard @ heard.mH / heard.shape[1])
-    A = operators.ForwardModel(mask, calibration.coil_maps(kspace, mask))
-    scale = classical.temporal_mean(kspace, A).abs().max()
-    return kspace / scale, operators.ForwardModel(mask, A.coils, noise=1 / scale.item())
+    maps = calibration.coil_maps(kspace, mask)
+    scale = classical.temporal_mean(kspace, operators.ForwardModel(mask, maps)).abs().max()
+    kspace, noise = kspace / scale, 1 / scale
+    error = calibration.map_error(kspace, mask, maps)
+    return kspace, operators.ForwardModel(mask, maps, (noise**2 + error**2).sqrt()), noise
 
 
-kspace, A = prepare(raw, mask, raw_noise_scan)
+kspace, A, noise = prepare(raw, mask, raw_noise_scan)
 estimated = calibration.noise_level(kspace, mask).item()
-print(f"noise {A.noise:.4f} from the noise scan, {estimated:.4f} estimated from the data")
+print(f"noise {noise:.4f} from the noise scan, {estimated:.4f} estimated from the data")
+print(f"with the error of the maps {A.noise.item():.4f}")
 
 # %%
 with torch.no_grad(), training.native_precision():

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dmri_helpers.calibration import coil_maps, noise_level
+from dmri_helpers.calibration import coil_maps, map_error, noise_level
 from dmri_helpers.fourier import fft2c, fftc_y, ifft2c, ifftc_y
 from dmri_helpers.operators import ForwardModel, conjugate_gradients
 from dmri_helpers.sampling import ky_t_mask
@@ -194,6 +194,19 @@ def test_coil_maps_from_the_data():
     assert ((turned - found).abs().sum(1)[0, 0][bright] < 1e-2).all()
     with pytest.raises(ValueError, match="centre lines"):
         coil_maps(y, ky_t_mask(m.shape, 4, center_lines=1, seed=0))
+
+
+def test_error_of_maps():
+    m = disc()
+    true = maps(6, *m.shape[2:], dtype=torch.complex64)
+    mask = ky_t_mask(m.shape, 3, center_lines=13, seed=0)
+    A = ForwardModel(mask, true)
+    y = A(m)
+    whole = ForwardModel(torch.ones_like(mask), true)
+    assert map_error(whole(m), whole.mask, true).item() < 1e-5  # with all lines true maps explain everything
+    found = coil_maps(y, mask)
+    error = map_error(y, mask, found)
+    assert error.shape == (1,) and 0 < error.item() < map_error(y, mask, found.flip(1)).item()
 
 
 def test_zero_frequency_is_at_the_centre():

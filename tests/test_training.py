@@ -482,3 +482,14 @@ def test_with_checkpointing_a_cascade_costs_under_a_tenth(checkpointing):
         peaks.append(peak_memory(step))
     growth = max(after / before for before, after in zip(peaks[:-1], peaks[1:], strict=True)) - 1
     assert growth < 0.1 if checkpointing else growth > 0.15
+
+
+def test_with_matrix_units_gradients_are_in_single_precision(monkeypatch):
+    """PyTorch 2.13 overruns memory there in the bfloat16 weight gradient of Conv3d."""
+    for has_matrix_units in (False, True):
+        features = {"avx512_bf16": True, "amx_tile": has_matrix_units}
+        monkeypatch.setattr(training, "_has", features.get)
+        with training.native_precision():
+            assert torch.is_autocast_enabled("cpu")
+        with training.native_precision(gradients=True):
+            assert torch.is_autocast_enabled("cpu") != has_matrix_units

@@ -121,7 +121,7 @@ class Train:
                 if longest > self.max_minutes:
                     print(f"an epoch takes {longest:.2g} minutes, so even one is over --max-minutes")
                 return True
-            if max(log, key=lambda row: row["val_psnr"])["epoch"] == 0:
+            if max(reversed(log), key=lambda row: row["val_psnr"])["epoch"] == 0:
                 print("no epoch was better than the start: the weights are those that training began with")
             network.to("cpu")
             rows = {name: training.evaluate(method, test, title=name) for name, method in ladder.items()}

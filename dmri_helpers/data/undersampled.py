@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
-from ..calibration import coil_maps
+from ..calibration import coil_maps, map_error
 from ..operators import ForwardModel
 from ..profiles import TrainConfig
 from ..sampling import ky_t_mask, line_density
@@ -66,8 +66,8 @@ class UndersampledCines:
     vary
         draw noise and phase of every cine between 0 and the largest, a share of them 0; False: all have the largest
     estimate_coils
-        the forward model has coil maps that are estimated from the data, as in a scanner, not the true ones. The target
-        keeps its phase, so only magnitudes compare
+        the forward model has coil maps that are estimated from the data, as in a scanner, not the true ones, and counts
+        their error as noise (`calibration.map_error`). The target keeps its phase, so only magnitudes compare
 
     Raises
     ------
@@ -217,28 +217,29 @@ class UndersampledCines:
             yield self._batch(mine if len(mine) else indices[:1], device)
 
     def _batch(self, indices: torch.Tensor, device) -> Sample:
-        with torch.autocast(
-            torch.device(device).type, enabled=False
-        ):  # physics, also while a network is measured
-            target = self.cines.strips(indices, self._start[indices], self.width).to(device)
-            if self.augment:
-                target = self._augmented(target, indices)
-            target = target.to(torch.complex64)
-            if self.phase:
-                target = self._with_phase(target, indices)
-            mask = self._masks[indices.to(self._masks.device)].to(device)
-            A = ForwardModel(mask, self._coil_maps(indices, device))
-            kspace = A(target)
-            if self.noise:
-                A.noise = self._noise[indices].to(device, torch.float32)
-                normal = torch.stack(
-                    [_complex_normal(int(s), kspace.shape[1:]) for s in self._seeds[0, indices]]
-                )
-                level = A.noise.reshape(-1, *[1] * (kspace.ndim - 1))
-                kspace = kspace + level * A.lines * normal.to(device)
-            if A.coils is not None and self.estimate_coils:
-                A = ForwardModel(mask, coil_maps(kspace, mask), A.noise)
-            return kspace, A, target
+        with torch.autocast(torch.device(device).type, enabled=False):  # full precision, whoever asks
+            return self._measure(indices, device)
+
+    def _measure(self, indices: torch.Tensor, device) -> Sample:
+        target = self.cines.strips(indices, self._start[indices], self.width).to(device)
+        if self.augment:
+            target = self._augmented(target, indices)
+        target = target.to(torch.complex64)
+        if self.phase:
+            target = self._with_phase(target, indices)
+        mask = self._masks[indices.to(self._masks.device)].to(device)
+        A = ForwardModel(mask, self._coil_maps(indices, device))
+        kspace = A(target)
+        if self.noise:
+            A.noise = self._noise[indices].to(device, torch.float32)
+            normal = torch.stack([_complex_normal(int(s), kspace.shape[1:]) for s in self._seeds[0, indices]])
+            level = A.noise.reshape(-1, *[1] * (kspace.ndim - 1))
+            kspace = kspace + level * A.lines * normal.to(device)
+        if A.coils is not None and self.estimate_coils:
+            maps = coil_maps(kspace, mask)
+            error = map_error(kspace, mask, maps)
+            A = ForwardModel(mask, maps, (error**2 + torch.as_tensor(A.noise) ** 2).sqrt())
+        return kspace, A, target
 
     def _coil_maps(self, indices: torch.Tensor, device) -> torch.Tensor | None:
         if self.coils:

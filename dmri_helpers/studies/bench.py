@@ -151,7 +151,7 @@ def cascades(cines: data.Cines, numbers: Sequence[int] = range(1, 9)) -> list[di
             kspace, A, target = sample
 
             def step(model=model, kspace=kspace, A=A, target=target) -> None:
-                with training.native_precision(enabled=config.mixed_precision):
+                with training.native_precision(enabled=config.mixed_precision, gradients=True):
                     loss = training.LOSSES[config.loss](model(kspace, A) - target)
                 loss.backward()
 
@@ -271,7 +271,7 @@ def _training(cines: data.Cines, way: Measures, batch_size: int) -> Iterator[Non
             if len(target) < batch_size:
                 continue
             optimizer.zero_grad()
-            with training.native_precision(enabled=way.bfloat16):
+            with training.native_precision(enabled=way.bfloat16, gradients=True):
                 loss = training.LOSSES[config.loss](model(kspace, A) - target)
             loss.backward()
             optimizer.step()

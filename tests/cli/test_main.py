@@ -366,6 +366,16 @@ def test_images_are_the_cines(cines):
     assert min(np.abs(first - cine[0].numpy()).max() for cine in open_cine(cines)) < 1 / 128
 
 
+def test_training_that_made_nothing_better_says_so(cines, capsys):
+    command = ["train", "--out", "run", "--data", cines, "--model", "unrolled", "--profile", "tiny", *FAST]
+    assert cli.main([*command, "--epochs", "1", "--learning-rate", "0.5", "--split", "1", "1", "1"]) == 0
+    log = [row.split(",")[3] for row in Path("run/log.csv").read_text().splitlines()[1:]]
+    assert float(log[1]) < float(log[0]), "choose a rate that spoils the network"
+    assert "the weights are those that training began with" in capsys.readouterr().out
+    config = json.loads(Path("run/config.json").read_text())
+    assert config["sampling"]["validation"]["seed"] == config["training"]["seed"] + 1
+
+
 def test_train_on_phantoms_by_default():
     assert cli.main([*TRAIN, "--limit", "3", "--out", "run"]) == 0
     assert json.loads(Path("run/config.json").read_text())["data"]["source"] == "phantom"

@@ -87,7 +87,9 @@ def test_phantoms_stay_on_disk(cache):
         start = int(undersampled._start[i])
         heart = torch.from_numpy(hearts[i])
         assert torch.equal(target[0].real, heart[..., start : start + 6]) and not target.imag.any()
-        torch.testing.assert_close(ifft2c(kspace)[0], ifft2c(fft2c(heart) * A.mask)[0][..., start : start + 6])
+        torch.testing.assert_close(
+            ifft2c(kspace)[0], ifft2c(fft2c(heart) * A.mask)[0][..., start : start + 6]
+        )
 
 
 def _quick_phantom(seed: int, shape: tuple[int, int, int], **_):
@@ -278,7 +280,10 @@ def _all_end(pids: list[int], seconds: float) -> bool:
     last = time.monotonic() + seconds
     while _running(pids) and time.monotonic() < last:
         time.sleep(0.1)
-    return not _running(pids)
+    left = _running(pids)
+    for pid in left:  # a test that fails leaves none behind
+        os.kill(pid, signal.SIGKILL)
+    return not left
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc which processes run")
@@ -287,6 +292,15 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path):
     parent.kill()
     parent.communicate(timeout=60)
     assert _all_end(workers, 20)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc which processes run")
+def test_a_worker_that_is_killed_is_done_without(tmp_path):
+    parent, workers = _start_phantoms_for_ever(tmp_path)
+    os.kill(workers[0], signal.SIGKILL)
+    assert _all_end(workers, 20) and parent.poll() is None
+    parent.kill()
+    parent.communicate(timeout=60)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc which processes run")

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dmri_helpers import data
+from dmri_helpers.classical import kt_tv
 from dmri_helpers.data import Cines, UndersampledCines, undersampled
 from dmri_helpers.fourier import fft2c, ifft2c
+from dmri_helpers.operators import ForwardModel
 from dmri_helpers.profiles import TrainConfig
 from dmri_helpers.sampling import ky_t_mask
 
@@ -217,6 +219,15 @@ def test_the_coils_of_a_file_are_used_where_none_are_asked_for(n_maps):
         assert torch.equal(strips[i][1].coils, cines.coils[[i % n_maps], ..., start : start + 6])
     assert UndersampledCines(cines, **SMALL, coils=2)[0][0].shape[1] == 2
     assert UndersampledCines(cines.magnitudes(), **SMALL)[0][1].coils is None
+
+
+def test_what_estimated_maps_cannot_explain_counts_as_noise():
+    """Without noise, methods would keep data that no image explains through these maps."""
+    cines = Cines(data.phantom_arrays(1, (6, 96, 96))["dataset"], "heart")
+    kspace, A, target = UndersampledCines(cines, 4, 8, coils=8, estimate_coils=True)[0]
+    assert A.noise > 0
+    kept, weighed = (kt_tv(kspace, ForwardModel(A.mask, A.coils, noise)) for noise in (0.0, A.noise))
+    assert (weighed.abs() - target.abs()).norm() < 0.7 * (kept.abs() - target.abs()).norm()
 
 
 CHANGED = dict(

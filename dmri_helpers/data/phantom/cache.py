@@ -14,6 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from multiprocessing import current_process, get_context, parent_process
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 import numpy as np
@@ -192,9 +193,9 @@ def _generate_all(jobs: list[tuple]) -> Iterator[dict[str, np.ndarray]]:
 def _generate_in_processes(jobs: list[tuple], workers: int) -> Iterator[dict[str, np.ndarray]]:
     # Forked workers have torch and this module already: the first phantom comes at once. Workers that start from
     # nothing (joblib's, measured: 22 s against 1 s on two busy cores) import torch first.
-    pool = ProcessPoolExecutor(
-        workers, get_context("fork" if sys.platform == "linux" else "spawn"), _start_worker
-    )
+    context = get_context("fork" if sys.platform == "linux" else "spawn")
+    stop, stopper = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (stop,))
     try:
         waiting = iter(jobs)
         ahead = deque(pool.submit(generate_phantom, job) for job in islice(waiting, _AHEAD * workers))
@@ -203,18 +204,19 @@ def _generate_in_processes(jobs: list[tuple], workers: int) -> Iterator[dict[str
             ahead.extend(pool.submit(generate_phantom, job) for job in islice(waiting, 1))
             yield heart
     finally:
-        pool.shutdown(cancel_futures=True)  # after Ctrl-C only the phantoms that are begun are finished
+        stopper.send(None)  # after Ctrl-C nobody waits for phantoms that are begun
+        pool.shutdown(cancel_futures=True)
 
 
-def _start_worker() -> None:
+def _start_worker(stop: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     torch.set_num_threads(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(stop,), daemon=True).start()
 
 
-def _end_with_parent() -> None:
-    """End this worker as soon as its parent has ended, even where the parent was killed and could not say so."""
-    parent_process().join()
+def _end_with_parent(stop: Connection) -> None:
+    """End this worker as soon as its parent says so or has ended, even where the parent was killed."""
+    wait([stop, parent_process().sentinel])  # nobody receives what says stop, so every worker sees it
     os._exit(1)
 
 
