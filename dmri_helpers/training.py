@@ -69,8 +69,7 @@ class State:
 class Alone:
     """What `fit` asks of an `accelerate.Accelerator`, answered by the only process there is.
 
-    An Accelerator itself does not fit here: there is one for a whole process, which refuses a second device, and its
-    import takes longer than that of this package.
+    An Accelerator itself does not fit: a process has one, which refuses a second device, and its import is slow.
     """
 
     process_index, num_processes, is_main_process = 0, 1, True
@@ -101,9 +100,8 @@ def fit(
     """Train with AdamW; validate before the first epoch and after every one; leave the best weights in the model.
 
     Epoch 0 of the log is the untrained network: its PSNR is that of the network's start. Everything random is
-    drawn from ``(seed, epoch)``, so a run that goes on after an interruption ends with the same weights. Each of ``n``
-    processes takes ``batch_size`` cines per step: the run is that of one process with ``n`` times the batch, but for
-    dropout.
+    drawn from ``(seed, epoch)``, so a run that goes on after an interruption ends with the same weights. ``n`` processes
+    with ``batch_size`` cines per step each do what one does with ``n`` times the batch, but for dropout.
 
     Parameters
     ----------

@@ -80,20 +80,18 @@ class Guided:
 
     def __init__(self, hint: torch.Tensor | None = None, phase: torch.Tensor | None = None):
         self.hint, self.phase = hint, phase
-        self.proposal: torch.Tensor | None = None
 
-    def __call__(self, regulariser: Callable[..., torch.Tensor], image: torch.Tensor) -> torch.Tensor:
-        """Propose a better image."""
+    def __call__(
+        self, regulariser: Callable[..., torch.Tensor], image: torch.Tensor, before: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Propose a better image; ``before`` is what was proposed last."""
         shown: tuple[torch.Tensor, ...] = (image,)
         if self.hint is not None:
-            change = torch.zeros_like(image) if self.proposal is None else image - self.proposal
-            shown = (image, self.hint, change)
+            shown = (image, self.hint, torch.zeros_like(image) if before is None else image - before)
         if self.phase is None:
-            self.proposal = regulariser(*shown)
-        else:
-            away = self.phase.conj()
-            self.proposal = self.phase * regulariser(*(cine * away for cine in shown))
-        return self.proposal
+            return regulariser(*shown)
+        away = self.phase.conj()
+        return self.phase * regulariser(*(cine * away for cine in shown))
 
 
 class Unrolled(nn.Module):
@@ -148,12 +146,16 @@ class Unrolled(nn.Module):
     def iterates(self, kspace: torch.Tensor, A: ForwardModel) -> Iterator[torch.Tensor]:
         """Yield the start and the image after every cascade."""
         aliased = A.adjoint(kspace)
-        image = self.start(kspace, A)
+        image, proposal = self.start(kspace, A), None
         propose = self._guided(kspace, A, image)
         yield image
         for regulariser, consistency in zip(cycle(self.regularisers), self.consistencies, strict=False):
-            proposal = propose(self._kept(regulariser), image)
-            image = self._kept(consistency)(proposal, aliased, A)
+
+            def turn(image, before, regulariser=regulariser, consistency=consistency):
+                proposal = propose(regulariser, image, before)
+                return consistency(proposal, aliased, A), proposal if self.hint else None
+
+            image, proposal = self._kept(turn)(image, proposal)
             yield image
 
     def forward(self, kspace: torch.Tensor, A: ForwardModel) -> torch.Tensor:
@@ -165,8 +167,8 @@ class Unrolled(nn.Module):
         hint = start if self.hint is self.start else self.hint(kspace, A) if self.hint else None
         return Guided(hint, self.phase_of(start) if self.phase_of else None)
 
-    def _kept(self, module: nn.Module) -> Callable[..., torch.Tensor]:
-        """The module as it is, or, with checkpointing, one of which only what goes in is kept."""
+    def _kept(self, turn: Callable) -> Callable:
+        """The turn as it is, or, with checkpointing, one of which only what goes in is kept."""
         if self.checkpointing and torch.is_grad_enabled():
-            return partial(checkpoint, module, use_reentrant=False)
-        return module
+            return partial(checkpoint, turn, use_reentrant=False)
+        return turn

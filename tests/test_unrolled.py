@@ -157,13 +157,13 @@ def test_what_a_guided_regulariser_is_shown():
         return 2 * cines[0]
 
     guided = Guided(hint, phase)
-    proposal = guided(regulariser, image)
+    proposal = guided(regulariser, image, None)
     torch.testing.assert_close(proposal, 2 * image)
-    guided(regulariser, proposal + 1)
+    guided(regulariser, proposal + 1, proposal)
     for cine, expected in zip(seen[0], (image, hint, torch.zeros_like(image)), strict=True):
         torch.testing.assert_close(cine, expected * phase.conj())
     torch.testing.assert_close(seen[1][2], torch.ones_like(image) * phase.conj())
-    assert len(Guided()(lambda *cines: cines, image)) == 1
+    assert len(Guided()(lambda *cines: cines, image, None)) == 1
 
 
 def test_one_phase_everywhere_passes_through_the_phase_reference():

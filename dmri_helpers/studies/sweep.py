@@ -66,6 +66,9 @@ def sweep(
         for method, parameter, values in points:
             reconstruct = getattr(classical, method)
             default = inspect.signature(reconstruct).parameters[parameter].default
+            default = (
+                math.inf if default is None else default
+            )  # a weight from the noise, of which there is none
             quality = {name: {score: [] for score in (*QUALITIES, "iterations")} for name in sets}
             for value in values:
                 point = (method,) if value == default else (method, parameter, value)
