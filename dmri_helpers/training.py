@@ -100,8 +100,8 @@ def fit(
     """Train with AdamW; validate before the first epoch and after every one; leave the best weights in the model.
 
     Epoch 0 of the log is the untrained network: its PSNR is that of the network's start. Everything random is
-    drawn from ``(seed, epoch)``, so a run that goes on after an interruption ends with the same weights. ``n`` processes
-    with ``batch_size`` cines per step each do what one does with ``n`` times the batch, but for dropout.
+    drawn from ``(seed, epoch)``, so a run that goes on after an interruption ends with the same weights. And ``n``
+    processes with ``batch_size`` cines per step each do what one does with ``n`` times the batch, but for dropout.
 
     Parameters
     ----------
