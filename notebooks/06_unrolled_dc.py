@@ -372,7 +372,9 @@ last = len(iterates) - 1
 steps = {"fully sampled": truth, "start": iterates[0][0], f"after cascade {last}": iterates[last][0]}
 scores = {name: {"psnr": metrics.cine_metrics(steps[name], truth)["psnr"]} for name in list(steps)[1:]}
 shown = {name: middle(cine) for name, cine in steps.items()}
-plotting.cine_comparison(shown, frame=3, reference="fully sampled", scores=scores, error_scale=10)
+figure = plotting.cine_comparison(shown, frame=3, reference="fully sampled", scores=scores, error_scale=10)
+figure.set_dpi(80)
+figure
 
 # %% [markdown]
 # **Figure 6.6.** One frame before and after the cascade, and the error, ten times brighter than
