@@ -54,7 +54,8 @@ def coil_maps(
     kernel
         edge of a patch, at most the number of lines
     threshold
-        singular vectors of the patches count whose singular value is larger, relative to the largest
+        singular vectors of the patches count whose singular value is larger, relative to the largest, and larger than
+        those of noise [2]_
     crop, signal
         maps are zero where the eigenvalue is smaller than ``crop``, and where the blurred image of the centre is darker
         than ``signal``, relative to its maximum
@@ -72,6 +73,8 @@ def coil_maps(
     ----------
     .. [1] Uecker et al., ESPIRiT: an eigenvalue approach to autocalibrating parallel MRI, Magn Reson Med 71:990
        (2014).
+    .. [2] Marchenko & Pastur, Distribution of eigenvalues for some sets of random matrices, Math USSR Sb 1:457
+       (1967).
     """
     known = mask.all(1).expand(len(kspace), -1, -1)[..., 0]
     maps = []
@@ -127,7 +130,13 @@ def _projection(centre: torch.Tensor, kernel: int, threshold: float, shape: tupl
     patches = centre.unfold(1, kernel, 1).unfold(2, kernel, 1)  # (c, n, m, kernel, kernel)
     patches = patches.permute(1, 2, 0, 3, 4).flatten(2).flatten(0, 1)
     squared, vectors = torch.linalg.eigh(patches.mH @ patches)
-    kernels = vectors[:, squared > threshold**2 * squared[-1]].T.reshape(-1, c, kernel, kernel)
+    rows, columns = (math.sqrt(n) for n in patches.shape)
+    noise = (
+        squared[0] * ((rows + columns) / max(rows - columns, 1)) ** 2
+    )  # the most that noise has alone [2]_
+    kernels = vectors[:, squared > torch.maximum(noise, threshold**2 * squared[-1])].T.reshape(
+        -1, c, kernel, kernel
+    )
     images = torch.fft.fft2(kernels, s=(small, small)) / kernel
     coarse = torch.einsum("rcyx,rdyx->cdyx", images.conj(), images)
     spectrum = torch.fft.fftshift(torch.fft.fft2(coarse, norm="forward"), dim=(-2, -1))

@@ -81,26 +81,42 @@ class Phantom:
 
 @dataclass(frozen=True)
 class Info:
-    """Say what a file holds and what would be done to its values.
+    """Say what a file holds, what was taken for which axis, and what would be done to its values.
 
     Example: dmri info cine.npz
+
+    Example: dmri info raw.h5 --png raw.png
     """
 
     path: Annotated[Positional[str], arg(metavar="PATH")]
-    """a file or folder of cines (all that `dmri import` reads), or 'phantom'"""
+    """a file or folder of cines or k-space (all that `dmri import` reads), or 'phantom'"""
+    png: Path | None = None
+    """where to draw the first cine: its middle frame, a column over time, and its k-space"""
+    force: bool = False
+    """overwrite what is there"""
 
     def __call__(self) -> None:
-        from ..data import open_cine
+        check_output(self.png, self.force)
+        from ..data import Measured, open_cine, open_data
 
-        cines = open_cine(self.path)
+        cines = open_cine(self.path) if self.path == "phantom" else open_data(self.path)
         n, t, y, x = cines.shape
-        low = min(cine.abs().min().item() for cine in cines)
-        high = max(cine.abs().max().item() for cine in cines)
-        kind = "complex64" if cines[0].is_complex() else "float32 magnitude"
         groups = "unknown" if cines.groups is None else f"{len(set(cines.groups.tolist()))}"
         print(f"{cines.source}: {n} cines of {t} frames, {y} phase-encode lines x {x} columns")
-        print(f"values: {kind}, magnitudes from {low:.4g} to {high:.4g}")
+        if isinstance(cines, Measured):
+            lines, always = cines.sampled.sum(-1), cines.sampled.all(1).sum(-1)
+            print(
+                f"values: undersampled k-space, {lines.min()} to {lines.max()} of {y} lines in a frame, {always.min()}"
+            )
+            print(f"to {always.max()} of them in every frame; dmri reconstruct makes images of it")
+        else:
+            low = min(cine.abs().min().item() for cine in cines)
+            high = max(cine.abs().max().item() for cine in cines)
+            kind = "complex64" if cines[0].is_complex() else "float32 magnitude"
+            print(f"values: {kind}, magnitudes from {low:.4g} to {high:.4g}")
         print(f"groups: {groups}")
+        if self.png is not None:
+            _draw_first(cines, self.png)
         if cines.coils is not None:
             shared = "the same maps for all cines" if len(cines.coils) == 1 else "maps for every cine"
             print(f"coils: {cines.coils.shape[1]}, {shared}")
@@ -108,6 +124,24 @@ class Info:
             "\n".join(f"note: {note}" for note in cines.notes)
             or "notes: none, the values are used as they are"
         )
+
+
+def _draw_first(cines, png: Path) -> None:
+    """Draw the first cine: what was measured, or an image and its k-space."""
+    from .. import plotting
+    from ..data import Measured
+    from ..fourier import fft2c
+
+    if isinstance(cines, Measured):
+        kspace, A = cines[0]
+        image = A.adjoint(kspace)[0]
+        kspace = kspace[0] if A.coils is None else kspace[0].abs().square().sum(0).sqrt()
+    else:
+        image = cines[0]
+        kspace = fft2c(image.cfloat())
+    with writing_to(png):
+        plotting.save(plotting.first_look(image, kspace), png)
+    print(f"{png}: the first cine")
 
 
 @dataclass(frozen=True)
@@ -165,7 +199,8 @@ class Import:
     source: Annotated[Positional[Path], arg(metavar="SRC")]
     """file, folder of DICOM files (searched to the bottom) or ACDC's folder of patients"""
     out: Annotated[Positional[Path], arg(metavar="OUT.npz")]
-    """to write: 'dataset' (n, t, y, x), 'groups', the patient of every cine by number, and 'coils' where there are"""
+    """to write: 'dataset' (n, t, y, x) or, of raw data, 'kspace' (n, c, t, y, x) and 'mask' (n, t, y); 'groups', the
+    patient of every cine by number; 'coils' where there are"""
     frames: int | None = None
     """only the first so many; by default all"""
     size: int | None = None
@@ -175,7 +210,8 @@ class Import:
     key: str | None = None
     """of the array in a .npz, MATLAB or HDF5 file; may be left out where only one fits"""
     axes: str | None = None
-    """what the axes of an array are, such as yxt or yxnt; by default tyx or ntyx, of NIfTI yxnt"""
+    """what the axes of an array are, such as yxt or yxnt; by default tyx or ntyx, of NIfTI yxnt; with c, the coil, the
+    array is k-space, such as tcyx"""
     series: UseAppendAction[tuple[int, ...]] = ()
     """number of the DICOM series to read; by default all, if they agree in size"""
     force: bool = False
@@ -183,11 +219,11 @@ class Import:
 
     def __call__(self) -> None:
         check_output(self.out, self.force)
-        from ..data import import_cines
+        from ..data import open_data
 
         choices = {"key": self.key, "axes": self.axes, "series": self.series}
         fitting = {"frames": self.frames, "size": self.size, "per_frame": self.per_frame}
-        _write_imported(import_cines(self.source, **choices, **fitting), self.out)
+        _write_imported(open_data(self.source, **choices, **fitting), self.out)
 
 
 @dataclass(frozen=True)
@@ -231,18 +267,24 @@ class ImportACDC:
 
 
 def _write_imported(cines, out: Path) -> None:
-    """Write imported cines and print the account of what was done to them."""
+    """Write imported cines or k-space and print the account of what was done to them."""
+    from ..data import Measured
     from ..results.files import save_npz
 
-    coils = None if cines.coils is None else cines.coils[:, :, 0].numpy()
     arrays = {
-        "dataset": cines.tensor().numpy(),
         "groups": cines.groups,
-        "patient": cines.patients,
-        "coils": coils,
+        "patient": getattr(cines, "patients", None),
+        "coils": None if cines.coils is None else cines.coils[:, :, 0].numpy(),
     }
+    if isinstance(cines, Measured):
+        arrays |= {"kspace": cines.kspace, "mask": cines.sampled}
+    elif cines.measured:
+        arrays["kspace"] = cines.kspace(range(len(cines))).numpy()
+    else:
+        arrays["dataset"] = cines.tensor().numpy()
     arrays = {name: array for name, array in arrays.items() if array is not None}
     with writing_to(out):
         save_npz(out, arrays)
     print("\n".join(cines.notes))
-    print(f"{out}: {len(cines)} cines, shape {cines.shape}, {arrays['dataset'].dtype}")
+    name = "dataset" if "dataset" in arrays else "kspace"
+    print(f"{out}: {len(cines)} cines, {name} of shape {arrays[name].shape}, {arrays[name].dtype}")

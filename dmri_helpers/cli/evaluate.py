@@ -1,7 +1,9 @@
 """``dmri evaluate`` and ``dmri reconstruct``."""
 
+import gzip
 import json as jsonlib
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +22,8 @@ class Undersampling:
     """zero_filled, temporal_mean, view_sharing, conjugate_view_sharing, cg_sense, low_rank_sparse, kt_tv; dual_unet,
     unrolled or another shipped network; a run folder or a weights file; bart, where the BART toolbox is installed"""
     data: str = field(default_factory=profiles.data_source)
-    """'phantom', or cines: .npz, .npy, NIfTI, DICOM (file or folder), MATLAB, HDF5, ISMRMRD; see dmri import"""
+    """'phantom', or cines or k-space: .npz, .npy, NIfTI, DICOM (file or folder), MATLAB, HDF5, ISMRMRD, BART; see
+    dmri import"""
     acceleration: float = 5
     """phase-encode lines over sampled lines"""
     center_lines: int = 11
@@ -43,8 +46,8 @@ class Undersampling:
     force: bool = False
     """overwrite what is there"""
 
-    def open(self) -> tuple[Callable, Any]:
-        """The reconstruction, and the cines undersampled with one mask for all."""
+    def open(self, measured: bool = False) -> tuple[Callable, Any]:
+        """The reconstruction, and the cines undersampled with one mask for all, or k-space that was ``measured`` so."""
         from ..data import UndersampledCines
         from ..methods import load
         from ..sampling import ky_t_mask
@@ -52,7 +55,10 @@ class Undersampling:
         if not 0 <= self.mask_seed < 2**63:
             raise UsageError(f"--mask-seed {self.mask_seed}: expected a number from 0 to 2^63 - 1")
         reconstruct = find_bart() if self.method == "bart" else load(self.method)
-        cines = open_source(self.data, self.limit, seed=EVALUATION_SEED)
+        cines = open_source(self.data, self.limit, measured, seed=EVALUATION_SEED)
+        if self.is_measured(cines):
+            print(f"dmri: note: {cines.source}: the lines are those that were measured", file=sys.stderr)
+            return reconstruct, cines
         mask = ky_t_mask(
             cines.shape[1:], self.acceleration, self.center_lines, self.density, seed=self.mask_seed
         )
@@ -60,6 +66,11 @@ class Undersampling:
         for name, value in world.items():
             if not 0 <= value < float("inf"):
                 raise UsageError(f"--{name} {value}: expected at least 0")
+        if cines.measured and not self.magnitude and (self.phase or self.coils):
+            option = "phase" if self.phase else "coils"
+            raise UsageError(
+                f"--{option}: {cines.source} is k-space that has its own; expected no such option, or --magnitude"
+            )
         if self.magnitude:
             cines = cines.magnitudes()
         return reconstruct, UndersampledCines(
@@ -71,6 +82,17 @@ class Undersampling:
         from ..results.records import machine
         from ..sampling import achieved_acceleration
 
+        if self.is_measured(undersampled):
+            return {
+                "method": self.name,
+                "data": undersampled.source,
+                "n_cines": len(undersampled),
+                "achieved_acceleration": achieved_acceleration(undersampled.masks),
+                "undersampled": "as measured",
+                "coils": undersampled.number_of_coils,
+                "notes": undersampled.notes,
+                **machine(),
+            }
         return {
             "method": self.name,
             "data": undersampled.cines.source,
@@ -87,6 +109,13 @@ class Undersampling:
             "notes": undersampled.cines.notes,
             **machine(),
         }
+
+    @staticmethod
+    def is_measured(source) -> bool:
+        """Whether lines of the k-space are missing, so that nobody knows the image."""
+        from ..data import Measured
+
+        return isinstance(source, Measured)
 
     @property
     def name(self) -> str:
@@ -127,18 +156,27 @@ class Evaluate(Undersampling):
 
 @dataclass(frozen=True, kw_only=True)
 class Reconstruct(Undersampling):
-    """Undersample cines, reconstruct them, keep the images.
+    """Undersample cines, reconstruct them, keep the images; or reconstruct k-space that was measured undersampled.
 
     Example: dmri reconstruct --data cine.npz --method kt_tv --out kt_tv.npz
+
+    Example: dmri reconstruct --data raw.h5 --method unrolled --out images.npz --maps --nifti images.nii.gz
     """
 
     out: Path
     """.npz to write: 'dataset' (n, t, y, x), 'mask', and in 'description' (JSON) what was done"""
     complex: bool = False
     """keep the phase: complex64 instead of float32 magnitude"""
+    maps: bool = False
+    """write the maps of the coils that were used as well: 'coils' (n, c, y, x)"""
+    nifti: Path | None = None
+    """where to write the magnitudes as NIfTI, too, (y, x, n, t); pixels count as 1 mm, since raw data are not asked"""
 
     def __call__(self) -> None:
         check_output(self.out, self.force)
+        check_output(self.nifti, self.force)
+        if self.nifti is not None and not self.nifti.name.endswith((".nii", ".nii.gz")):
+            raise UsageError(f"--nifti {self.nifti}: expected a name that ends in .nii or .nii.gz")
         import numpy as np
         import torch
         from tqdm import tqdm
@@ -146,20 +184,41 @@ class Reconstruct(Undersampling):
         from ..results.files import save_npz
         from ..training import native_precision
 
-        reconstruct, undersampled = self.open()
-        dataset = np.empty(undersampled.cines.shape, np.complex64 if self.complex else np.float32)
+        reconstruct, source = self.open(measured=True)
+        samples = source if self.is_measured(source) else source.batches(1)
+        dataset = np.empty((source if self.is_measured(source) else source.cines).shape, np.complex64)
+        coils = []
         with torch.no_grad(), native_precision():
-            batches = tqdm(undersampled.batches(1), self.name, len(dataset), unit="cine")
-            for i, (kspace, A, _) in enumerate(batches):
-                image = reconstruct(kspace, A)[0]
-                dataset[i] = image if self.complex else image.abs()
-        description = np.array(jsonlib.dumps(self.describe(undersampled)))
-        arrays = {"dataset": dataset, "mask": undersampled.mask[0].numpy(), "description": description}
-        if undersampled.cines.groups is not None:
-            arrays["groups"] = undersampled.cines.groups
+            for i, (kspace, A, *_) in enumerate(tqdm(samples, self.name, len(dataset), unit="cine")):
+                dataset[i] = reconstruct(kspace, A)[0]
+                coils += [] if A.coils is None else [A.coils[0, :, 0].numpy()]
+        if not np.isfinite(dataset).all():
+            raise UsageError(f"--method {self.method}: gave values that are not finite; nothing was written")
+        description = np.array(jsonlib.dumps(self.describe(source)))
+        arrays = {"dataset": dataset if self.complex else np.abs(dataset), "description": description}
+        arrays["mask"] = source.masks.numpy() if self.is_measured(source) else source.mask[0].numpy()
+        groups = source.groups if self.is_measured(source) else source.cines.groups
+        arrays |= {} if groups is None else {"groups": groups}
+        arrays |= {"coils": np.stack(coils)} if self.maps and coils else {}
         with writing_to(self.out):
             save_npz(self.out, arrays)
         print(f"{self.out}: {len(dataset)} cines")
+        if self.nifti is not None:
+            with writing_to(self.nifti):
+                _save_nifti(self.nifti, np.abs(dataset).transpose(2, 3, 0, 1))
+            print(f"{self.nifti}: {len(dataset)} slices")
+
+
+def _save_nifti(path: Path, array) -> None:
+    import nibabel
+    import numpy as np
+
+    from ..results.files import whole
+
+    image = nibabel.Nifti1Image(array, np.eye(4))
+    with whole(path) as file:
+        data = image.to_bytes()
+        file.write(gzip.compress(data) if path.name.endswith(".gz") else data)
 
 
 def find_bart() -> Callable:

@@ -14,6 +14,7 @@ EVALUATION_SEED = 2  # of phantoms: notebooks train on those of seed 0, the ship
 REMEDIES = {  # of a file that cannot be read as it is: what `DataError.remedy` names, in words of the command line
     "axes": "dmri import --axes says which axis is which, such as --axes yxnt",
     "key": "dmri import --key NAME chooses the array",
+    "reconstruct": "dmri reconstruct makes images of them, without a truth to compare with",
     "series": "dmri import --series NUMBER chooses one",
     "size": "dmri import --frames T --size N cuts and pads",
 }
@@ -35,10 +36,14 @@ def is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def open_source(source: str, limit: int | None, **phantom):
-    from ..data import open_cine
+def open_source(source: str, limit: int | None, undersampled: bool = False, **phantom):
+    """Open cines and print their notes; k-space of which lines are missing only where ``undersampled`` allows it."""
+    from ..data import open_cine, open_data
 
-    cines = open_cine(source, n=limit, **phantom)
+    if undersampled and source != "phantom":
+        cines = open_data(source, n=limit)
+    else:
+        cines = open_cine(source, n=limit, **phantom)
     for note in cines.notes if is_main_process() else ():
         print(f"dmri: note: {cines.source}: {note}", file=sys.stderr)
     return cines

@@ -11,7 +11,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "cines": ["Cines", "split"],
         "undersampled": ["UndersampledCines", "samples"],
         "formats.raw": ["DataError"],
-        "opening": ["import_acdc", "import_cines", "open_cine"],
+        "opening": ["import_acdc", "import_cines", "open_cine", "open_data"],
+        "measured": ["Measured"],
         "phantom.cache": ["phantom_arrays", "phantom_truth"],
     },
 )

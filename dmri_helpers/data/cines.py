@@ -25,6 +25,9 @@ class Cines:
         of phantoms the seed of the set; None for other cines
     coils
         sensitivities of the receive coils, shape ``(1 or n, c, 1, y, x)``, complex64; None where they are unknown
+    kspace
+        what these coils measured, every line of it, shape ``(n, c, t, y, x)``, complex64; None where only images are
+        known
 
     Attributes
     ----------
@@ -44,7 +47,9 @@ class Cines:
         notes: Sequence[str] = (),
         phantom_seed: int | None = None,
         coils: torch.Tensor | None = None,
+        kspace: np.ndarray | None = None,
     ):
+        self._kspace = kspace
         self._array, self.indices = array, np.arange(len(array))
         self.source, self.groups, self.notes = source, groups, list(notes)
         self.phantom_seed, self.coils = phantom_seed, coils
@@ -70,10 +75,19 @@ class Cines:
         rows = self.indices[np.asarray(indices)]
         return torch.from_numpy(np.ascontiguousarray(windows[rows, :, :, np.asarray(start)]))
 
+    @property
+    def measured(self) -> bool:
+        """Whether the k-space of these cines was measured, by several coils."""
+        return self._kspace is not None
+
+    def kspace(self, indices: Sequence[int]) -> torch.Tensor:
+        """The measured k-space of these cines, every line of it, shape ``(b, c, t, y, x)``: a copy."""
+        return torch.from_numpy(self._kspace[self.indices[np.asarray(indices)]])
+
     def subset(self, indices: Sequence[int]) -> "Cines":
         """Some of the cines, in the order given; shares memory with all of them."""
         rows = np.asarray(indices, dtype=int)
-        part = Cines(self._array, self.source, None, self.notes, self.phantom_seed, self.coils)
+        part = Cines(self._array, self.source, None, self.notes, self.phantom_seed, self.coils, self._kspace)
         part.indices = self.indices[rows]
         part.groups = None if self.groups is None else self.groups[rows]
         if self.coils is not None and len(self.coils) > 1:

@@ -7,6 +7,7 @@ message is one line.
 """
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,14 @@ from tqdm import tqdm
 
 from .cines import Cines
 from .formats import reading
+from .formats.kspace import MIDDLE, energy_of, shares
 from .formats.nifti import acdc
 from .formats.raw import Raw
 from .formats.raw import error as _error
+from .measured import Measured, cines_of
 from .phantom.cache import cached_phantoms
 
 PHANTOM_CINES = 28
-_KSPACE = 0.4  # share of the energy that no image has in its middle
 _LABELS, _MANY = 8, 4096  # so few different values among so many are labels
 _TOLERANCE = 1e-6  # rounding of magnitudes at the ends of [0, 1]
 
@@ -68,10 +70,33 @@ def open_cine(
     if n is not None and n < 1:
         raise ValueError(f"the number of cines is at least 1, not {n}")
     if str(source) != "phantom":
-        return _checked(reading.read(Path(source), n=n), n)
+        cines = open_data(source, n=n)
+        if isinstance(cines, Measured):
+            lines = f"{cines.sampled.sum()} of {cines.sampled.size} lines"
+            raise _error(
+                source, f"undersampled k-space ({lines})", "every line of every frame", "reconstruct"
+            )
+        return cines
     n = n or PHANTOM_CINES
     array, notes = cached_phantoms(n, tuple(shape), seed)
     return Cines(array, "phantom", np.arange(n), notes, seed)
+
+
+def open_data(source: str | Path, *, n: int | None = None, **options) -> "ImportedCines | Measured":
+    """Open a file or folder as `open_cine` does, and k-space of which lines are missing as well.
+
+    Parameters
+    ----------
+    source, n
+        as of `open_cine`
+    options
+        as of `import_cines`
+
+    Returns
+    -------
+        cines, or, if lines of k-space are missing, what was measured
+    """
+    return _checked(reading.read(Path(source), n=n, **options), n)
 
 
 class ImportedCines(Cines):
@@ -120,18 +145,35 @@ def import_acdc(path: str | Path, **options) -> ImportedCines:
     return _checked(acdc(Path(path), **options))
 
 
-def _checked(raw: Raw, n: int | None = None) -> ImportedCines:
+def _checked(raw: Raw, n: int | None = None) -> ImportedCines | Measured:
     """Check and scale what a reader handed on, at most the first ``n`` cines."""
+    if raw.kspace is not None:
+        return _checked_kspace(raw, n)
     groups = None if raw.groups is None else _group_numbers(raw.path, raw.groups, len(raw.cines))[:n]
     array, notes = _to_unit_magnitude(raw.path, raw.cines[:n])
     source = os.path.basename(os.path.abspath(raw.path))
     cines = ImportedCines(array, source, groups, [*raw.notes, *notes])
     cines.patients = None if raw.patients is None else raw.patients[:n]
     if raw.coils is not None:
-        maps = raw.coils if len(raw.coils) == 1 else raw.coils[:n]
-        cines.coils, changed = _to_unit_sensitivity(raw.path, maps)
+        cines.coils, changed = _to_unit_sensitivity(raw.path, _first(raw.coils, n))
         cines.notes += changed
     return cines
+
+
+def _checked_kspace(raw: Raw, n: int | None) -> Cines | Measured:
+    groups = None if raw.groups is None else _group_numbers(raw.path, raw.groups, len(raw.kspace))[:n]
+    source, coils = os.path.basename(os.path.abspath(raw.path)), None
+    raw = replace(raw, kspace=raw.kspace[:n], sampled=raw.sampled[:n])
+    if raw.coils is not None:
+        coils, notes = _to_unit_sensitivity(raw.path, _first(raw.coils, n))
+        raw.notes += notes
+    if raw.sampled.all():
+        return cines_of(raw, source, groups, coils)
+    return Measured(raw.kspace, raw.sampled, source, groups, raw.notes, coils)
+
+
+def _first(maps: np.ndarray, n: int | None) -> np.ndarray:
+    return maps if len(maps) == 1 else maps[:n]
 
 
 def _to_unit_sensitivity(path: Path, maps: np.ndarray) -> tuple[torch.Tensor, list[str]]:
@@ -214,26 +256,11 @@ def _to_unit_magnitude(path: Path, raw: np.ndarray) -> tuple[np.ndarray, list[st
 
 
 def _refuse_kspace(path: Path, cine: np.ndarray, i: int) -> None:
-    """Refuse k-space: its energy lies in the middle of every frame, or in the corners where nobody shifted it.
-
-    The middle is 1/8 of the lines and columns, once zero-padding is cut off. Of 32 real and 7 simulated cines the
-    images have at most 11 % of their energy there, their k-space at least 67 %.
-    """
-    magnitude = np.abs(cine)
-    energy = ((magnitude / magnitude.max()).astype(np.float32) ** 2).sum(0, dtype=np.float64)
-    lines, columns = np.flatnonzero(energy.any(1)), np.flatnonzero(energy.any(0))
-    energy = energy[lines[0] : lines[-1] + 1, columns[0] : columns[-1] + 1]
-    y, x = energy.shape
-    if min(y, x) < 16:  # too few values to tell
-        return
-    for place, start in (
-        ("middle", (y // 2 - y // 16, x // 2 - x // 16)),
-        ("corners", (-(y // 16), -(x // 16))),
-    ):
-        share = np.roll(energy, (-start[0], -start[1]), (0, 1))[: y // 8, : x // 8].sum() / energy.sum()
-        if share > _KSPACE:
+    """Refuse k-space: its energy lies in the middle of every frame, or in the corners where nobody shifted it."""
+    for place, share in shares(energy_of(cine)).items():
+        if share > MIDDLE:
             found = f"k-space, not images: {100 * share:.0f} % of the energy of cine {i} lies in the {place}"
-            raise _error(path, found, "images, its inverse Fourier transform")
+            raise _error(path, found, "images; an array of k-space is named kspace, or has its axes named")
 
 
 def _doubts(cine: np.ndarray) -> list[str]:

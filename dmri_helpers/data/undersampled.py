@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
-from ..calibration import coil_maps, map_error
+from ..calibration import coil_maps, map_error, noise_level
 from ..operators import ForwardModel
 from ..profiles import TrainConfig
 from ..sampling import ky_t_mask, line_density
@@ -31,6 +31,9 @@ class UndersampledCines:
     For validation and test everything is drawn once and cines are whole.
 
     A crop is exact: the readout is fully sampled, so a strip of columns is a smaller problem of its own.
+
+    Where the k-space of several coils was measured, it is undersampled itself, for validation and test without
+    simulated coils or phase. For training the images and the maps of the coils make k-space anew, without its noise.
 
     Parameters
     ----------
@@ -230,10 +233,14 @@ class UndersampledCines:
         mask = self._masks[indices.to(self._masks.device)].to(device)
         A = ForwardModel(mask, self._coil_maps(indices, device))
         kspace = A(target)
+        if self.cines.measured and not (self.training or self.coils or self.phase):
+            kspace = self.cines.kspace(indices).to(device) * A.lines
+            A.noise = noise_level(kspace, mask)
         if self.noise:
-            A.noise = self._noise[indices].to(device, torch.float32)
+            noise = self._noise[indices].to(device, torch.float32)
+            A.noise = (noise**2 + torch.as_tensor(A.noise) ** 2).sqrt()
             normal = torch.stack([_complex_normal(int(s), kspace.shape[1:]) for s in self._seeds[0, indices]])
-            level = A.noise.reshape(-1, *[1] * (kspace.ndim - 1))
+            level = noise.reshape(-1, *[1] * (kspace.ndim - 1))
             kspace = kspace + level * A.lines * normal.to(device)
         if A.coils is not None and self.estimate_coils:
             maps = coil_maps(kspace, mask)

@@ -27,6 +27,7 @@ from .charts import paired_scores as paired_scores
 from .charts import quality_against as quality_against
 from .drawing import architecture as architecture
 from .images import cine_comparison as cine_comparison
+from .images import first_look as first_look
 from .images import gallery as gallery
 from .images import kspace as kspace
 from .images import maps as maps

@@ -237,6 +237,28 @@ def kspace(kspaces: Any, frame: int = 0, decades: float = 5) -> Figure:
 
 
 @house_style
+def first_look(cine: Any, kspace: Any) -> Figure:
+    """Draw what shows a wrong axis at once: the middle frame, its middle column over time, and its k-space.
+
+    Parameters
+    ----------
+    cine, kspace
+        shape ``(t, y, x)``; of several coils the root of the sum of squares of k-space
+    """
+    cine, kspace = magnitude(cine), magnitude(kspace)
+    t, y, x = cine.shape
+    figure, axes = plt.subplots(1, 3, figsize=(3 * PANEL, 3.4))
+    axes[0].imshow(cine[t // 2], cmap="gray")
+    image_axes(axes[0], f"Frame {t // 2} of {t}\n{y} lines x {x} columns")
+    axes[1].imshow(cine[:, :, x // 2].T, cmap="gray", aspect="auto")
+    image_axes(axes[1], f"Column {x // 2}\nover time", "frame", "")
+    decades = np.log10(kspace[t // 2] / kspace[t // 2].max() + 1e-5)
+    axes[2].imshow(decades, cmap="gray", vmin=-5, vmax=0)
+    image_axes(axes[2], "k-space of the frame\n5 decades", "kx (sample)", "ky (line)")
+    return figure
+
+
+@house_style
 def gallery(images: Sequence[Any], titles: Sequence[str], across: int = 4) -> Figure:
     """Draw many images in rows, from black at 0 to white at 0.9, since hardly anything but fat is brighter.
 

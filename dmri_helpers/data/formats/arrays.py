@@ -1,7 +1,8 @@
 """Arrays in files: .npy, .npz, MATLAB and HDF5 (no notebook; see `formats.raw`).
 
 ``axes`` and ``key`` are those of `reading.read`. A key may be left out where only one array has 3 or 4
-dimensions; the cines have shape ``(n, t, y, x)``.
+dimensions; the cines have shape ``(n, t, y, x)``. An array is k-space if its name begins with ``kspace`` or
+``kdata``, or if ``axes`` has a coil (`formats.kspace`).
 """
 
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from .ismrmrd import holds_acquisitions, ismrmrd
+from .kspace import axes_of, is_kspace_name, kspace
 from .raw import (
     Raw,
     axes_in_doubt,
@@ -18,7 +20,6 @@ from .raw import (
     list_text,
     put_in_order,
     reading_file,
-    refuse_kspace,
     size_text,
 )
 
@@ -27,22 +28,32 @@ def npy(path: Path, axes: str | None = None) -> Raw:
     """Read a ``.npy``, which stays on disk (memory-mapped); pickled objects are never loaded."""
     with reading_file(path):
         array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if _is_kspace("", axes):
+        return kspace(path, path.name, array, axes_of(path, path.name, array.shape, axes, False))
     return Raw(path, put_in_order(path, array, axes))
 
 
-def npz(path: Path, key: str = "dataset", axes: str | None = None) -> Raw:
-    """Read an array of a ``.npz``; pickled objects are never loaded.
+def npz(path: Path, key: str | None = None, axes: str | None = None) -> Raw:
+    """Read an array of a ``.npz``, by default ``dataset`` or, where there is none, ``kspace``.
 
-    Its key ``groups`` or ``patient`` may say which cines belong together; the groups are handed on as they are. Its key
-    ``coils`` may have the maps of the coils, ``(c, y, x)`` for all cines or ``(n, c, y, x)``.
+    The key ``groups`` or ``patient`` may say which cines belong together; the groups are handed on as they are. The key
+    ``coils`` may have the maps of the coils, ``(c, y, x)`` for all cines or ``(n, c, y, x)``, and the key ``mask`` the
+    sampled lines of k-space. Pickled objects are never loaded.
     """
     with reading_file(path), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        key = key or ("kspace" if "kspace" in archive.files and "dataset" not in archive.files else "dataset")
         if key not in archive.files:
             raise error(path, list_text(map(repr, archive.files), "keys"), f"the key {key!r}", "key")
         known = next((name for name in ("groups", "patient") if name in archive.files), None)
         groups = None if known is None else np.asarray(archive[known])
-        array = np.asarray(archive[refuse_kspace(path, key)])
+        array = np.asarray(archive[key])
         maps = np.asarray(archive["coils"]) if "coils" in archive.files else None
+        mask = np.asarray(archive["mask"]) if "mask" in archive.files else None
+    if _is_kspace(key, axes):
+        axes = axes_of(path, key, array.shape, axes, False)
+        raw = kspace(path, key, array, axes, _lines(mask), None, groups)
+        raw.coils = None if maps is None else _coil_maps(path, maps, raw.kspace[:, 0].shape)
+        return raw
     own = key == "dataset"  # what the course itself writes: its axes are known, and a doubt is only said
     doubt = axes_in_doubt(array.shape) if own and axes is None and array.ndim in (3, 4) else ""
     notes = [f"{doubt}: are the axes in another order?"] if doubt else []
@@ -63,6 +74,15 @@ def _coil_maps(path: Path, maps: np.ndarray, shape: tuple[int, ...]) -> np.ndarr
     return maps
 
 
+def _is_kspace(key: str, axes: str | None) -> bool:
+    return "c" in axes if axes is not None and len(axes) > 3 else is_kspace_name(key)
+
+
+def _lines(mask: np.ndarray | None) -> np.ndarray | None:
+    """A mask of lines, without the axis of the readout that it may have at its end."""
+    return mask[..., 0] if mask is not None and mask.ndim > 1 and mask.shape[-1] == 1 else mask
+
+
 def matlab(path: Path, key: str | None = None, axes: str | None = None) -> Raw:
     """Read an array of a MATLAB file up to version 7; `hdf5` reads version 7.3.
 
@@ -77,13 +97,56 @@ def matlab(path: Path, key: str | None = None, axes: str | None = None) -> Raw:
         if structures := [name for name, (_, kind) in held.items() if kind == "struct"]:
             fields = _fields(io.loadmat(path, variable_names=structures, simplify_cells=False), structures)
             held |= {name: (np.shape(array), _matlab_kind(array)) for name, array in fields.items()}
-        fits = [name for name, (shape, kind) in held.items() if len(shape) in (3, 4) and kind in kinds]
+        fits = [
+            name for name, (shape, kind) in held.items() if _fits(name, len(shape), axes) and kind in kinds
+        ]
         listed = [f"{name!r} ({size_text(shape)} {kind})" for name, (shape, kind) in held.items()]
-        key = choose_key(path, key and key.replace(".", "/"), list(held), fits, listed)
+        key = choose_key(path, key and key.replace(".", "/"), list(held), fits, listed, is_kspace_name)
         if held[key][1] not in kinds:
             raise error(path, f"a {held[key][1]} under the key {key!r}", "an array of numbers")
         array = fields[key] if "/" in key else io.loadmat(path, variable_names=[key])[key]
+    if _is_kspace(key, axes):
+        return _matlab_kspace(path, key, array, axes)
     return Raw(path, put_in_order(path, array, axes), notes=[axes_note(key, array, axes)])
+
+
+def _fits(name: str, dimensions: int, axes: str | None) -> bool:
+    """Whether an array may be cines or k-space, by the number of its axes."""
+    return dimensions in (3, 4) or (dimensions == 5 and _is_kspace(name, axes))
+
+
+def _matlab_kspace(path: Path, key: str, array: np.ndarray, axes: str | None) -> Raw:
+    """K-space, with the mask that the CMRxRecon challenges keep in a file of its own: ``NAME_mask.mat`` [1]_.
+
+    References
+    ----------
+    .. [1] Wang et al., CMRxRecon: a publicly available k-space dataset and benchmark to advance deep learning for
+       cardiac MRI, Scientific Data 11:687 (2024).
+    """
+    beside, mask, notes = path.with_name(f"{path.stem}_mask.mat"), None, []
+    if beside.is_file():
+        mask = _only_array(beside)
+        mask = mask.any(0).T  # (kx, ky) or (kx, ky, t)
+        notes = [f"the mask is that of {beside.name}"]
+    axes = axes_of(path, key, array.shape, axes, True)
+    return kspace(path, key, array, axes, mask, notes=notes)
+
+
+def _only_array(path: Path) -> np.ndarray:
+    """The one array of a MATLAB file of either version, its axes as MATLAB's ``size`` counts them."""
+    import h5py
+    from scipy import io
+
+    with reading_file(path):
+        if h5py.is_hdf5(path):
+            with h5py.File(path, "r") as file:
+                arrays = [item[()].T for item in file.values() if isinstance(item, h5py.Dataset)]
+        else:
+            arrays = [array for name, array in io.loadmat(path).items() if not name.startswith("__")]
+    arrays = [array for array in arrays if array.ndim in (2, 3) and array.dtype.kind in "biuf"]
+    if len(arrays) != 1:
+        raise error(path, f"{len(arrays)} arrays of 2 or 3 axes", "one mask")
+    return arrays[0]
 
 
 def _fields(held: dict, names: list[str], above: str = "") -> dict[str, np.ndarray]:
@@ -123,20 +186,33 @@ def hdf5(path: Path, key: str | None = None, axes: str | None = None) -> Raw:
         file.visit(names.append)
         held = {name: file[name] for name in names if not name.startswith("#")}  # where MATLAB keeps cells
         held = {name: item for name, item in held.items() if isinstance(item, h5py.Dataset)}
-        fits = [name for name, item in held.items() if item.ndim in (3, 4) and _is_numeric(item)]
-        reverse = {name: -1 if "MATLAB_class" in item.attrs else 1 for name, item in held.items()}
+        fits = [name for name, item in held.items() if _fits(name, item.ndim, axes) and _is_numeric(item)]
+        by_matlab = file.userblock_size >= 512 and _begins_as_matlab(path)
+        reverse = {
+            name: -1 if by_matlab or "MATLAB_class" in item.attrs else 1 for name, item in held.items()
+        }
         listed = [
             f"{name!r} ({size_text(item.shape[:: reverse[name]])} {kind_text(item)})"
             for name, item in held.items()
         ]
-        key = choose_key(path, key, list(held), fits, listed)
+        key = choose_key(path, key, list(held), fits, listed, is_kspace_name)
         if not _is_numeric(held[key]):
             raise error(path, f"{kind_text(held[key])} under the key {key!r}", "an array of numbers")
         array = held[key][()]
         if array.dtype.names:
             array = array[array.dtype.names[0]] + np.complex64(1j) * array[array.dtype.names[1]]
         array = array.T if reverse[key] < 0 else array
+        mask = held["mask"][()] if "mask" in held and not reverse[key] < 0 else None
+    if _is_kspace(key, axes) and reverse[key] < 0:
+        return _matlab_kspace(path, key, array, axes)
+    if _is_kspace(key, axes):
+        return kspace(path, key, array, axes_of(path, key, array.shape, axes, False), _lines(mask))
     return Raw(path, put_in_order(path, array, axes), notes=[axes_note(key, array, axes)])
+
+
+def _begins_as_matlab(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(6) == b"MATLAB"
 
 
 def _is_numeric(item) -> bool:

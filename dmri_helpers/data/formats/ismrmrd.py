@@ -1,10 +1,11 @@
-"""ISMRMRD raw data with every line measured; coils are combined (no notebook; see `formats.raw`)."""
+"""ISMRMRD raw data: lines of k-space, sorted (notebook 07; see `formats.raw`)."""
 
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from .kspace import kspace
 from .raw import Raw, count_text, error, reading_file
 
 _NO_IMAGE = (19, 20, 23, 24, 26, 27, 28, 29, 30)  # ISMRMRD flags: noise, calibration, navigators and the like
@@ -12,14 +13,13 @@ _REVERSED = 22
 
 
 def ismrmrd(path: Path, key: str = "dataset") -> Raw:
-    """Reconstruct fully sampled Cartesian cines from ISMRMRD raw data [1]_, the format of OCMR.
+    """Read the k-space of Cartesian cines from ISMRMRD raw data [1]_, the format of OCMR, every coil of it.
 
     Lines are sorted by slice, cardiac phase (or repetition, where there is one phase only) and
-    ``kspace_encode_step_1``; lines measured more than once are averaged; lines beyond the limits that the
-    header gives, and the missing part of an asymmetric echo, are zero. After the inverse Fourier transform the
-    image is cropped to the field of view of the header, which removes the oversampling of the readout, and
-    the coils are combined as the root of the sum of squares [2]_: a magnitude, divided by the largest of its
-    cine. Slices count as the header does; all are of one patient.
+    ``kspace_encode_step_1``; lines measured more than once are averaged; lines beyond the limits that the header gives,
+    and the missing part of an asymmetric echo, are zero. Lines that are missing within the limits were not sampled. The
+    readout is cropped to the field of view of the header, which removes its oversampling; the phase encode, too, where
+    every line is there. Slices count as the header does; all are of one patient.
 
     Parameters
     ----------
@@ -28,14 +28,9 @@ def ismrmrd(path: Path, key: str = "dataset") -> Raw:
     key
         name of the group in the file
 
-    Returns
-    -------
-        cines of shape ``(slice, t, y, x)``, float32 magnitude in [0, 1]
-
     References
     ----------
     .. [1] Inati et al., Magn. Reson. Med. 77, 411-421 (2017)
-    .. [2] Roemer et al., Magn. Reson. Med. 16, 192-225 (1990)
     """
     import ismrmrd as mrd
 
@@ -49,6 +44,8 @@ def ismrmrd(path: Path, key: str = "dataset") -> Raw:
         slices, slice_index = np.unique(index["slice"], return_inverse=True)
         times, time_index = np.unique(index[time], return_inverse=True)
         row, wanted = _rows(path, encoding, index["kspace_encode_step_1"])
+        if len(times) == 1:
+            raise error(path, "a single frame", "several phases or repetitions")
         matrix, whole, view = (
             encoding.encodedSpace.matrixSize,
             encoding.encodedSpace.fieldOfView_mm,
@@ -56,39 +53,40 @@ def ismrmrd(path: Path, key: str = "dataset") -> Raw:
         )
         count = np.zeros((len(slices), len(times), matrix.y), int)
         np.add.at(count, (slice_index, time_index, row), 1)
-        lacking = count[:, :, wanted] == 0
-        if lacking.any():
-            found = f"undersampled raw data, {lacking.sum()} of {lacking.size} lines missing"
-            raise error(path, found, "every line of every frame")
-        if len(times) == 1:
-            raise error(path, "a single frame", "several phases or repetitions")
-
+        sampled = count > 0
+        full = sampled[:, :, wanted].all()
         width = min(matrix.x, round(matrix.x * view.x / whole.x))
-        height = min(matrix.y, round(matrix.y * view.y / whole.y))
-        cines = np.empty((len(slices), len(times), height, width), np.float32)
+        height = min(matrix.y, round(matrix.y * view.y / whole.y)) if full else matrix.y
         coils = int(heads["active_channels"][0])
-        for s, t in tqdm(
-            np.ndindex(cines.shape[:2]), "ISMRMRD", len(slices) * len(times), unit="frame", delay=2
-        ):
-            kspace = np.zeros((coils, matrix.y, matrix.x), np.complex64)
+        array = np.empty((len(slices), coils, len(times), height, width), np.complex64)
+        places = np.ndindex(len(slices), len(times))
+        for s, t in tqdm(places, "ISMRMRD", len(slices) * len(times), unit="frame", delay=2):
+            frame = np.zeros((coils, matrix.y, matrix.x), np.complex64)
             for i in np.flatnonzero((slice_index == s) & (time_index == t)):
-                kspace[:, row[i], : heads[i]["number_of_samples"]] += acquisitions[kept[i]].data
-            kspace /= np.maximum(count[s, t], 1)[:, None]
-            images = _inverse(_inverse(kspace, -1, width), -2, height)
-            cines[s, t] = np.sqrt((np.abs(images) ** 2).sum(0))
-        cines /= cines.max((1, 2, 3), keepdims=True)
+                frame[:, row[i], _samples(path, heads[i], matrix.x)] += acquisitions[kept[i]].data
+            frame /= np.maximum(count[s, t], 1)[:, None]
+            array[s, :, t] = _cropped(_cropped(frame, -1, width), -2, height)
         notes = [
-            f"ISMRMRD: {len(kept)} of {acquisitions.data.size} lines are of images: "
+            f"ISMRMRD: {len(kept)} of {acquisitions.data.size} lines are of images: {count_text(coils, 'coil')}, "
             f"{count_text(len(slices), 'slice')} of {len(times)} frames ({time}s) of {len(wanted)} lines, "
             f"measured up to {count_text(count.max(), 'time')}"
         ]
     if len(wanted) < matrix.y:
         notes.append(f"{matrix.y - len(wanted)} of {matrix.y} lines lie beyond the header's limits: zero")
-    notes += [
-        f"cropped from {matrix.y} x {matrix.x} to the field of view, {height} x {width}",
-        f"{count_text(coils, 'coil')}: root of the sum of squares, divided by the largest value of the cine",
-    ]
-    return Raw(path, cines, np.zeros(len(cines), int), notes=notes)
+    notes.append(f"cropped from {matrix.y} x {matrix.x} to the field of view, {height} x {width}")
+    lines = np.ones((len(slices), len(times), height), bool) if full else sampled
+    return kspace(path, key, array, "nctyx", lines, groups=np.zeros(len(slices), int), notes=notes)
+
+
+def _samples(path: Path, head: np.ndarray, columns: int) -> slice:
+    """Where the samples of a readout lie, its centre in the middle."""
+    n, start = int(head["number_of_samples"]), 0
+    if head["center_sample"] or n < columns:
+        start = columns // 2 - int(head["center_sample"])
+    if start < 0 or start + n > columns:
+        found = f"a readout of {n} samples, its centre at {head['center_sample']}"
+        raise error(path, found, f"at most {columns} samples, the centre in the middle, as the header says")
+    return slice(start, start + n)
 
 
 def holds_acquisitions(group) -> bool:
@@ -107,16 +105,19 @@ def _of_images(heads: np.ndarray) -> np.ndarray:
 
 
 def _rows(path: Path, encoding, step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give the row of k-space of every line, and the rows that have to be there.
-
-    Where the centre lies does not matter: a shift of k-space is a phase of the image, which magnitudes lack.
-    """
+    """Give the row of k-space of every line, its centre in the middle, and the rows that have to be there."""
     rows = encoding.encodedSpace.matrixSize.y
     limits = encoding.encodingLimits and encoding.encodingLimits.kspace_encoding_step_1
-    first, last = (limits.minimum, limits.maximum) if limits else (0, rows - 1)
+    first, last, centre = (
+        (limits.minimum, limits.maximum, limits.center) if limits else (0, rows - 1, rows // 2)
+    )
     if max(step.max(), last) >= rows:
         raise error(path, f"lines up to {max(step.max(), last)}", f"fewer than {rows}, as the header says")
-    return step.astype(int), np.arange(first, last + 1)
+    shift = rows // 2 - centre
+    if first + shift < 0 or last + shift >= rows:
+        found = f"lines {first} to {last} with the centre at {centre}"
+        raise error(path, found, f"room for them around the middle of {rows} lines, as the header says")
+    return step.astype(int) + shift, np.arange(first, last + 1) + shift
 
 
 def _check_cine(path: Path, encoding, heads: np.ndarray) -> None:
@@ -135,8 +136,12 @@ def _check_cine(path: Path, encoding, heads: np.ndarray) -> None:
         raise error(path, "lines read out in reverse (EPI)", expected)
 
 
-def _inverse(kspace: np.ndarray, axis: int, keep: int) -> np.ndarray:
-    """Transform k-space along an axis, orthonormal and up to a phase, and keep the middle of the image."""
-    image = np.fft.fftshift(np.fft.ifft(kspace, axis=axis, norm="ortho"), axis)
-    start = image.shape[axis] // 2 - keep // 2
-    return image.take(range(start, start + keep), axis)
+def _cropped(frame: np.ndarray, axis: int, keep: int) -> np.ndarray:
+    """Crop the image of a frame of k-space to its middle along an axis: k-space again, of so many samples."""
+    size = frame.shape[axis]
+    if keep == size:
+        return frame
+    image = np.fft.fftshift(np.fft.ifft(np.fft.ifftshift(frame, axis), axis=axis, norm="ortho"), axis)
+    start = size // 2 - keep // 2
+    image = image.take(range(start, start + keep), axis)
+    return np.fft.fftshift(np.fft.fft(np.fft.ifftshift(image, axis), axis=axis, norm="ortho"), axis)

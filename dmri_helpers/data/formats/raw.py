@@ -8,9 +8,9 @@ or holds no such cines. It knows nothing of the command line.
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +60,10 @@ class Raw:
         the account of what was done, line by line
     coils
         maps of the coils' sensitivities, shape ``(1 or n, c, y, x)``; None where there are none
+    kspace
+        instead of cines: measured k-space, shape ``(n, c, t, y, x)``, zero frequency in the middle
+    sampled
+        with k-space: which lines were sampled, shape ``(n, t, y)``
     """
 
     path: Path
@@ -68,6 +72,8 @@ class Raw:
     patients: np.ndarray | None = None
     notes: list[str] = field(default_factory=list)
     coils: np.ndarray | None = None
+    kspace: np.ndarray | None = None
+    sampled: np.ndarray | None = None
 
 
 def one_size(raw: Raw, frames: int | None = None, size: int | None = None, per_frame: bool = False) -> Raw:
@@ -94,6 +100,8 @@ def one_size(raw: Raw, frames: int | None = None, size: int | None = None, per_f
         if ``frames`` or ``size`` is below 1
     """
     check_at_least_one(frames, size)
+    if raw.kspace is not None:
+        return _first_frames(raw, frames, size is not None or per_frame)
     if isinstance(raw.cines, np.ndarray) and frames is size is None and not per_frame:
         return raw
     shapes = Counter(cine.shape for cine in raw.cines)
@@ -115,6 +123,24 @@ def one_size(raw: Raw, frames: int | None = None, size: int | None = None, per_f
     if coils is not None and size is not None:
         coils = np.stack([fitted_cine(raw.path, maps, None, size, False) for maps in coils])
     return Raw(raw.path, cines, raw.groups, raw.patients, notes, coils)
+
+
+def _first_frames(raw: Raw, frames: int | None, changes_images: bool) -> Raw:
+    """Of k-space, which has no pixels to crop or scale, only frames can be left out."""
+    if changes_images:
+        raise error(
+            raw.path,
+            "k-space, which cannot be cropped or scaled frame by frame",
+            "no --size and no --per-frame",
+        )
+    found = raw.kspace.shape[2]
+    if frames is not None and found < frames:
+        raise error(raw.path, f"k-space of {found} frames", f"at least {frames}")
+    notes = raw.notes + [f"the first {frames} frames kept, of {found}"] * (
+        frames is not None and frames < found
+    )
+    part = {"kspace": raw.kspace[:, :, :frames], "sampled": raw.sampled[:, :frames], "notes": notes}
+    return replace(raw, **part)
 
 
 def check_at_least_one(frames: int | None, size: int | None) -> None:
@@ -228,28 +254,24 @@ def axes_in_doubt(shape: Sequence[int]) -> str:
     return f"an array {size_text(shape)}, as ({names}) {t} frames of {y} x {x}" if t > min(y, x) else ""
 
 
-def choose_key(path: Path, key: str | None, held: list[str], fits: list[str], listed) -> str:
-    """Choose the key asked for, or the only one that fits and does not call itself k-space."""
+def choose_key(
+    path: Path,
+    key: str | None,
+    held: list[str],
+    fits: list[str],
+    listed,
+    first: Callable = lambda name: False,
+) -> str:
+    """Choose the key asked for, or the only one that fits; those that ``first`` is true of go before all others."""
     found = list_text(listed, "keys")
     if key is not None:
         if key.strip("/") not in held:
             raise error(path, found, f"the key {key!r}", "key")
-        return refuse_kspace(path, key.strip("/"))
-    images = [name for name in fits if not _is_kspace(name)] or fits
-    if len(images) != 1:
-        raise error(path, found, "one array of 3 or 4 dimensions", "key")
-    return refuse_kspace(path, images[0])
-
-
-def refuse_kspace(path: Path, key: str) -> str:
-    """Refuse an array whose name says that it is k-space; hand on other names."""
-    if _is_kspace(key):
-        raise error(path, f"k-space, the array {key!r}", "images, its inverse Fourier transform")
-    return key
-
-
-def _is_kspace(key: str) -> bool:
-    return key.rpartition("/")[2].lower().replace("-", "").replace("_", "").startswith(("kspace", "kdata"))
+        return key.strip("/")
+    chosen = [name for name in fits if first(name)] or fits
+    if len(chosen) != 1:
+        raise error(path, found, "one array of 3 or 4 dimensions, or one of k-space", "key")
+    return chosen[0]
 
 
 def axes_note(key: str, array: np.ndarray, axes: str | None) -> str:
