@@ -87,7 +87,7 @@ print(f"one cine: {tuple(cine.shape)}, {cine.dtype}, from {cine.min():.2f} to {c
 
 # %%
 truth = data.phantom_truth(cines.subset([0])) if cines.source == "phantom" else None
-second = {"its tissues": truth["labels"][0] / 3} if truth else {"cine 1": cines[1]}
+second = {"its tissues": truth["labels"][0] / 3} if truth else {f"cine {n - 1}": cines[n - 1]}
 widgets.cine_viewer({"cine 0": cine, **second}, column=x // 2)
 
 # %% [markdown]

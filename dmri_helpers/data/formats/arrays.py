@@ -116,7 +116,7 @@ def _fits(name: str, dimensions: int, axes: str | None) -> bool:
 
 
 def _matlab_kspace(path: Path, key: str, array: np.ndarray, axes: str | None) -> Raw:
-    """K-space, with the mask that the CMRxRecon challenges keep in a file of its own: ``NAME_mask.mat`` [1]_.
+    """K-space of one patient, with the mask that the CMRxRecon challenges keep beside it in ``NAME_mask.mat`` [1]_.
 
     References
     ----------
@@ -129,7 +129,8 @@ def _matlab_kspace(path: Path, key: str, array: np.ndarray, axes: str | None) ->
         mask = mask.any(0).T  # (kx, ky) or (kx, ky, t)
         notes = [f"the mask is that of {beside.name}"]
     axes = axes_of(path, key, array.shape, axes, True)
-    return kspace(path, key, array, axes, mask, notes=notes)
+    slices = array.shape[axes.index("n")] if "n" in axes else 1
+    return kspace(path, key, array, axes, mask, groups=np.zeros(slices, int), notes=notes)
 
 
 def _only_array(path: Path) -> np.ndarray:

@@ -17,7 +17,8 @@ import numpy as np
 
 EXPECTED = (
     "cines of shape (n, t, y, x) or (t, y, x) in a .npz (key 'dataset') or .npy, 4-D NIfTI (file or folder), DICOM "
-    "(file or folder), ACDC's folder of patients, MATLAB, HDF5, BART's .cfl, or ISMRMRD raw data"
+    "(file or folder), ACDC's folder of patients, MATLAB, HDF5, BART's .cfl; "
+    "or k-space of ISMRMRD, MATLAB, HDF5, BART or .npz"
 )
 
 
