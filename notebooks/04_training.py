@@ -47,7 +47,7 @@ figures = profiles.results_folder()
 print(f"profile {profile.name}, data {cines.source}: {cines.shape}")
 
 # %% [markdown]
-# ## 4.1 Three sets of cines, and no patient in two of them (@) (4 min)
+# ## 4.1 Three sets of cines, and no patient in two of them (4 min)
 #
 # The **training** cines move the weights of the network. The **validation** cines choose: which epoch was best, which
 # learning rate. The **test** [cines](../site/conventions.md#term-cine) are looked at once, at the end. The assignment
@@ -74,7 +74,7 @@ print("every cine in one set, no patient in two")
 # the file.
 
 # %% [markdown]
-# ## 4.2 A fresh mask every time (@) (4 min)
+# ## 4.2 A fresh mask every time (4 min)
 #
 # > **Predict 4.1.** The seed report drew its masks once and used them in every epoch. What could
 # > a network learn from that, besides how hearts look?
@@ -107,7 +107,7 @@ print("training: another mask in every epoch; test: always the same")
 # the cines. The measurement treats every column by itself (notebook 2), so a strip is a cheaper sample.
 
 # %% [markdown]
-# ## 4.3 Loss, weight decay, learning rate (@) (1 min)
+# ## 4.3 Loss, weight decay, learning rate (1 min)
 #
 # Let $f_\theta$ be the network with the weights $\theta$, $b$ a zero-filled cine and $m$ the true one. We minimise the
 # mean squared error of the complex image over its $N$ pixels and frames:
@@ -129,7 +129,7 @@ print("training: another mask in every epoch; test: always the same")
 # Loshchilov and Hutter (AdamW). The rate $\eta$ first rises, and then falls to zero along half a cosine.
 
 # %% [markdown]
-# ## 4.4 The loop, whole (@) (2 min)
+# ## 4.4 The loop, whole (2 min)
 
 # %%
 def train_network(model, samples, config):
@@ -175,7 +175,7 @@ torch.testing.assert_close(torch.tensor(mine), torch.tensor(theirs))
 print("my loop and training.fit: the same losses")
 
 # %% [markdown]
-# ## 4.5 The run (@) (5 min)
+# ## 4.5 The run (5 min)
 #
 # > **Predict 4.2.** The network starts as the identity (notebook 3). What is its PSNR on the
 # > validation cines before the first step? And which will be lower in the end, the training loss
@@ -213,7 +213,7 @@ curves
 # </details>
 
 # %% [markdown]
-# ## 4.6 Before and after (@) (4 min)
+# ## 4.6 Before and after (4 min)
 #
 # > **Assignment, part b.** Split, loss curves, test images before and after, and the scores of
 # > every test slice are in sections 4.1 and 4.5 to 4.7.
@@ -246,7 +246,7 @@ widgets.cine_viewer(shown, errors_against="fully sampled", column=column)
 # move as much as they should?
 
 # %% [markdown]
-# ## 4.7 Every test slice (@) (4 min)
+# ## 4.7 Every test slice (4 min)
 #
 # One picture proves nothing. These are all test cines, each with its own mask:
 
@@ -266,7 +266,7 @@ plotting.paired_scores(before_psnr, after_psnr, "PSNR (dB)", names=("zero-filled
 # the slices differ from each other with how much the gain differs.
 
 # %% [markdown]
-# ## 4.8 The same table, with everything that needs no training (@) (9 min)
+# ## 4.8 The same table, with everything that needs no training (9 min)
 #
 # Everything is measured in the two worlds of notebook 2: on the cines as they are stored, magnitudes, and on the same
 # cines with the phase of a scanner's images. The network was trained on magnitudes alone.
@@ -456,7 +456,7 @@ Markdown(results.table({name: metrics.summarise(rows[name]) for name in order}))
 # </details>
 
 # %% [markdown]
-# ## 4.9 Does the heart still pump? (@) (6 min)
+# ## 4.9 Does the heart still pump? (6 min)
 #
 # A cardiologist asks how much of its blood the left ventricle throws out with each beat. The answer comes from areas of
 # the cavity: when it is fullest, and when it is emptiest. A method that mixes frames can have a high PSNR, since most
@@ -541,7 +541,7 @@ for name in change:
 # </details>
 
 # %% [markdown]
-# ## 4.10 A mistake on purpose: dropout that is still on (@) (3 min)
+# ## 4.10 A mistake on purpose: dropout that is still on (3 min)
 #
 # `model.train()` switches dropout on, `model.eval()` off. Without the second, we test a network whose channels are
 # dropped at random.
