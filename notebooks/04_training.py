@@ -26,7 +26,7 @@
 # **You need** notebooks [02](02_aliasing.ipynb) (forward model, metrics, ladder) and
 # [03](03_network.ipynb) (the network).
 #
-# **Time:** reading and running about 45 minutes, exercises about 45, deeper sections about 5.
+# **Time:** reading and running about 50 minutes, exercises about 45, deeper sections about 5.
 
 # %% [markdown]
 # ## Set up
@@ -107,7 +107,7 @@ print("training: another mask in every epoch; test: always the same")
 # the cines. The measurement treats every column by itself (notebook 2), so a strip is a cheaper sample.
 
 # %% [markdown]
-# ## 4.3 Loss, weight decay, learning rate (1 min)
+# ## 4.3 Loss, weight decay, learning rate (3 min)
 #
 # Let $f_\theta$ be the network with the weights $\theta$, $b$ a zero-filled cine and $m$ the true one. We minimise the
 # mean squared error of the complex image over its $N$ pixels and frames:
@@ -129,7 +129,7 @@ print("training: another mask in every epoch; test: always the same")
 # Loshchilov and Hutter (AdamW). The rate $\eta$ first rises, and then falls to zero along half a cosine.
 
 # %% [markdown]
-# ## 4.4 The loop, whole (2 min)
+# ## 4.4 The loop, whole (5 min)
 
 # %%
 def train_network(model, samples, config):
