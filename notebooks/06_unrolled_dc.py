@@ -657,8 +657,8 @@ for name in tested:
 # <details><summary>Answer to 6.6</summary>
 #
 # Table 6.3 shows the steps. The first lines above say whether a network beats the best method that learns nothing, and
-# on how many cines. The last lines say who loses by the phase. Who loses much has relied on magnitudes. Of the networks
-# only `unrolled` was trained on images with a phase.
+# on how many cines. The last lines say who loses by the phase. A method that loses much has relied on magnitudes. Of
+# the networks only `unrolled` was trained on images with a phase.
 #
 # </details>
 

@@ -383,7 +383,7 @@ overlap = (known.conj() * known.roll(n_even // 2, -2)).sum(1)[0, 0]
 by_formula = (1 - overlap.abs().square()).rsqrt()
 
 # %% [markdown] tags=["deeper"]
-# The second way needs no formula: reconstruct noise alone, many times, and look at the scatter of each pixel. Such
+# Another way needs no formula: reconstruct noise alone, many times, and look at the scatter of each pixel. Such
 # *pseudo-replicas* work for every linear method.
 
 # %% tags=["deeper"]
@@ -449,9 +449,9 @@ plotting.maps(at_four, "g-factor", (1, g_maps["R = 4, replicas"][body].quantile(
 # %% [markdown] tags=["deeper"]
 # ### Exercise 7.3 · The g-factor for any R ★★★
 #
-# Write `g_factor(maps, R)`: from maps `(c, y, x)`, complex and of any scale, the g-factor `(y, x)`, float32. `R`
-# divides the number of lines $N_y$; the pixels of a stack are $N_y / R$ lines apart. Where no coil sees anything, $g$
-# is 0.
+# Write `g_factor(maps, R)`. From maps `(c, y, x)`, complex and of any scale, it makes the g-factor `(y, x)`, float32.
+# `R` divides the number of lines $N_y$; the pixels of a stack are $N_y / R$ lines apart. Where no coil sees anything,
+# $g$ is 0.
 #
 # *Hint:* make a stack of matrices `(y/R, x, c, R)`. `torch.linalg.pinv` has an inverse for singular matrices, too.
 
@@ -544,8 +544,8 @@ for name, value in strength.items():
 # %% [markdown]
 # ### Exercise 7.4 · Whiten ★★
 #
-# Write `whiten(kspace, covariance)`: k-space `(b, c, t, y, x)` and covariance `(c, c)`, both complex, to k-space of
-# the same shape whose noise has the covariance 1. The check takes every solution $W$ with $W \Psi W^H = 1$.
+# Write `whiten(kspace, covariance)`. From k-space `(b, c, t, y, x)` and covariance `(c, c)`, both complex, it makes
+# k-space of the same shape with noise of covariance 1. The check takes every solution $W$ with $W \Psi W^H = 1$.
 #
 # *Hint:* `torch.linalg.cholesky`, `torch.linalg.inv`, and `torch.einsum` to mix the coils.
 
