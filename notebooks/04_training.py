@@ -10,28 +10,23 @@
 # ---
 
 # %% [markdown]
+# %% [markdown]
 # # 4 · Training: what a network learns, and how we know
 #
-# How good does the network of notebook 3 become when it is trained, and is that good enough?
-#
-# Training is the easy part: fifteen lines. Knowing what the result is worth takes more care:
-# cines that the network has never seen, masks it has never seen, and methods without any learning
-# beside it in the same table.
+# How good does the network of notebook 3 become by training, and is that good enough?
 #
 # **When you are through, you can**
 #
-# 1. split cines into training, validation and test so that no patient is on two sides;
-# 2. write the training loop, with weight decay and a learning-rate schedule, and read its curves;
-# 3. explain why every sample and every epoch gets a fresh mask;
-# 4. report PSNR and SSIM of every test slice, before and after, with mean and spread;
-# 5. place the network on the ladder of classical methods, and say how sure that place is;
-# 6. check on hearts with known truth whether a reconstruction keeps what a cardiologist measures.
+# 1. split cines into three sets so that no patient is in two of them;
+# 2. write the training loop and read its curves;
+# 3. report PSNR and SSIM of every test cine;
+# 4. place the network on the ladder, and say how sure this place is;
+# 5. check whether the heart still beats as it should.
 #
 # **You need** notebooks [02](02_aliasing.ipynb) (forward model, metrics, ladder) and
 # [03](03_network.ipynb) (the network).
 #
-# **Time:** an hour and a half to work through; under a minute to run on two cores when the
-# trained network is loaded, three to four minutes when it is trained.
+# **Time:** reading and running about 50 minutes, exercises about 45, deeper sections about 5.
 
 # %% [markdown]
 # ## Set up
@@ -52,15 +47,15 @@ figures = profiles.results_folder()
 print(f"profile {profile.name}, data {cines.source}: {cines.shape}")
 
 # %% [markdown]
-# ## 4.1 Three sets of cines, and no patient in two of them
+# ## 4.1 Three sets of cines, and no patient in two of them (4 min)
 #
-# We need three sets. The **training** cines move the weights. The **validation** cines choose:
-# which epoch was best, which learning rate. The **test** cines are looked at once, at the end.
-# The assignment asks for 4 : 1 : 2.
-#
-# The dangerous part is hidden in "cines". Two neighbouring slices of one heart are nearly the
-# same picture. If one is trained on and the other tested on, the test measures memory. So we
-# split *patients*, with a seed: the same split today, tomorrow, and for every method we compare.
+# The **training** cines move the weights of the network. The **validation** cines choose: which epoch was best, which
+# learning rate. The **test** [cines](../site/conventions.md#term-cine) are looked at once, at the end. The assignment
+# asks for 4 : 1 : 2.
+
+# %% [markdown]
+# Two neighbouring slices of one heart are nearly the same picture. If the network is trained on one and tested on the
+# other, the test measures memory. So we split *patients*. The seed makes the split the same for every method.
 
 # %%
 train, val, test = data.split(cines, ratio=(4, 1, 2), seed=seed)
@@ -75,17 +70,14 @@ assert len(train) + len(val) + len(test) == len(cines)
 print("every cine in one set, no patient in two")
 
 # %% [markdown]
-# Where a file does not say which cines belong together, every cine counts as a patient of its
-# own, and the line above promises less than it seems: then ask whoever made the file.
-#
-# ## 4.2 A fresh mask every time
+# If a file does not say which cines belong together, every cine counts as a patient of its own. Then ask whoever made
+# the file.
+
+# %% [markdown]
+# ## 4.2 A fresh mask every time (4 min)
 #
 # > **Predict 4.1.** The seed report drew its masks once and used them in every epoch. What could
-# > a network with a million weights learn from that, besides how hearts look?
-#
-# It can learn the *mask*: which aliasing pattern to subtract. That knowledge is worthless on the
-# next scan. So `UndersampledCines` draws a new mask for every training sample in every epoch;
-# validation and test masks stay fixed, or we could not compare one epoch with the next.
+# > a network learn from that, besides how hearts look?
 
 # %%
 config = profile.dual_unet_training
@@ -102,27 +94,42 @@ assert not torch.equal(*masks) and torch.equal(test_set[0][1].mask, test_set[0][
 print("training: another mask in every epoch; test: always the same")
 
 # %% [markdown]
-# The training samples are narrower than the cines: strips of readout columns. Notebook 2 showed
-# that columns are independent problems, so a strip is an honest, smaller and cheaper sample.
+# <details><summary>Answer to 4.1</summary>
 #
-# ## 4.3 Loss, weight decay, schedule
+# It could learn the *mask*: which pattern of [aliasing](../site/conventions.md#term-aliasing) to subtract. This does
+# not help on a scan with another mask. So every training sample gets a new mask in every epoch. Validation and test
+# masks stay fixed, so that epochs and methods can be compared.
 #
-# With $f_w$ the network and $b$ the zero-filled cine, we minimise over the weights $w$
+# </details>
+
+# %% [markdown]
+# The training samples are strips: they have fewer columns of the [readout](../site/conventions.md#term-readout) than
+# the cines. The measurement treats every column by itself (notebook 2), so a strip is a cheaper sample.
+
+# %% [markdown]
+# ## 4.3 Loss, weight decay, learning rate (3 min)
+#
+# Let $f_\theta$ be the network with the weights $\theta$, $b$ a zero-filled cine and $m$ the true one. We minimise the
+# mean squared error of the complex image over its $N$ pixels and frames:
 #
 # $$
-# L(w) = \frac{1}{N}\sum_{i} \bigl| f_w(b)_i - m_i \bigr|^2 ,
+# \text{loss}(\theta) = \frac{1}{N}\sum_{i} \bigl| f_\theta(b)_i - m_i \bigr|^2 .
 # $$
+
+# %% [markdown]
+# After every step each weight also shrinks a little, with the learning rate $\eta$ and the *weight decay*
+# $\lambda_\text{decay}$:
 #
-# the mean squared error of the *complex* image over its $N$ pixels and frames. After every step
-# each weight also shrinks a little, $w \leftarrow w - \eta\,\lambda\, w$ with the rate $\eta$ and
-# the weight decay $\lambda$: weights that the data do not ask for fade away. That is the weight
-# regularisation of the assignment, in the form of Loshchilov and Hutter (AdamW).
-#
-# The rate $\eta$ itself rises linearly over the first twentieth of the run, while the running
-# averages of Adam are still poor, and then falls along half a cosine to zero, so that the last
-# steps polish.
-#
-# ## 4.4 The loop, whole
+# $$
+# \theta \leftarrow \theta - \eta\,\lambda_\text{decay}\, \theta .
+# $$
+
+# %% [markdown]
+# Weights that the data do not ask for fade away. This is the weight regularisation of the assignment, in the form of
+# Loshchilov and Hutter (AdamW). The rate $\eta$ first rises, and then falls to zero along half a cosine.
+
+# %% [markdown]
+# ## 4.4 The loop, whole (5 min)
 
 # %%
 def train_network(model, samples, config):
@@ -152,9 +159,8 @@ def train_network(model, samples, config):
 
 
 # %% [markdown]
-# That is all of it. `training.fit` has the same loop inside; around it, it validates after every
-# epoch, keeps the best weights, writes a log, and can go on after an interruption. A small
-# network and two short epochs show that both do the same:
+# `training.fit` has the same loop inside. It also validates after every epoch and keeps the best weights. Two short
+# epochs show that both do the same:
 
 # %%
 small = replace(profiles.TINY.dual_unet, frames=cines.shape[1])
@@ -169,23 +175,24 @@ torch.testing.assert_close(torch.tensor(mine), torch.tensor(theirs))
 print("my loop and training.fit: the same losses")
 
 # %% [markdown]
-# ## 4.5 The run
+# ## 4.5 The run (5 min)
 #
-# > **Predict 4.2.** The network starts as the identity (notebook 3): what is its PSNR on the
+# > **Predict 4.2.** The network starts as the identity (notebook 3). What is its PSNR on the
 # > validation cines before the first step? And which will be lower in the end, the training loss
-# > or the validation loss? Mind the dropout: it is switched on in one of them only.
-#
-# If this very run exists (same network, same settings, same data), it is loaded, with its log; if
-# not, it is trained here, with a progress bar.
+# > or the validation loss?
+
+# %% [markdown]
+# If this run exists (same network, same settings, same data), it is loaded with its log. If not, it is trained here.
 
 # %%
 model, log, folder = runs.trained(
     "dual_unet", profile.dual_unet, config, training_set, validation_set, profiles.runs_folder()
 )
-best = max(log, key=lambda row: row["val_psnr"])
+best, last = max(log, key=lambda row: row["val_psnr"]), log[-1]
 seconds = sum(row["seconds"] for row in log)
-print(f"run {folder.name}: {config.epochs} epochs in {seconds:.0f} s when it was trained")
+print(f"run {folder.name}: {config.epochs} epochs in {seconds:.0f} s, dropout {profile.dual_unet.dropout:g}")
 print(f"validation PSNR: {log[0]['val_psnr']:.2f} dB untrained, {best['val_psnr']:.2f} dB in epoch {best['epoch']}")
+print(f"last epoch: training loss {last['train_loss']:.5f}, validation loss {last['val_loss']:.5f}")
 
 # %%
 curves = plotting.loss_curves(log)
@@ -193,14 +200,20 @@ plotting.save(curves, figures / "04_curves.png")
 curves
 
 # %% [markdown]
-# **Figure 4.1.** Loss on training and validation cines (logarithmic), validation PSNR and
-# learning rate against the epoch. Epoch 0 is the untrained network: its PSNR is that of the
-# zero-filled image. Look for three things: whether the validation loss still falls at the end
-# (train longer), whether it turns upwards while the training loss falls (the network memorises),
-# and how both become smooth when the rate goes to zero. The training loss may lie *above* the other:
-# it is measured with dropout on, the validation loss with dropout off.
+# **Figure 4.1.** Loss (logarithmic), validation PSNR and learning rate against the epoch. If the validation loss still
+# falls at the end, train longer. If it rises while the training loss falls, the network memorises.
+
+# %% [markdown]
+# <details><summary>Answer to 4.2</summary>
 #
-# ## 4.6 Before and after
+# Untrained, it has the PSNR of the [zero-filled](../site/conventions.md#term-zero-filled) image. The printed line says
+# which loss is lower. The training loss is measured with dropout on, and over an epoch in which the network still
+# improves. Both raise it, so it may lie *above* the validation loss.
+#
+# </details>
+
+# %% [markdown]
+# ## 4.6 Before and after (4 min)
 #
 # > **Assignment, part b.** Split, loss curves, test images before and after, and the scores of
 # > every test slice are in sections 4.1 and 4.5 to 4.7.
@@ -221,20 +234,19 @@ plotting.save(figure, figures / "04_before_after.png")
 figure
 
 # %% [markdown]
-# **Figure 4.2.** One frame of the first test cine: fully sampled, before and after the network;
-# below, the errors on one common scale. The noise-like ripples of the aliasing are gone. Now look
-# at the edges of the heart in the error map, and ask what the network put in their place.
+# **Figure 4.2.** One frame of the first test cine: fully sampled, before and after the network; below, the errors on
+# one common scale. Look at the edges of the heart in the error map: what did the network put there?
 
 # %%
 column = target.shape[-1] // 2
 widgets.cine_viewer(shown, errors_against="fully sampled", column=column)
 
 # %% [markdown]
-# **Figure 4.3.** The same cine under a frame slider; at the bottom one column against time. A
-# network that smooths over time shows it here first: the borders of the heart move less than they
-# should.
-#
-# ## 4.7 Every test slice
+# **Figure 4.3.** The same cine under a frame slider; at the bottom one column against time. Do the borders of the heart
+# move as much as they should?
+
+# %% [markdown]
+# ## 4.7 Every test slice (4 min)
 #
 # One picture proves nothing. These are all test cines, each with its own mask:
 
@@ -250,18 +262,18 @@ before_psnr, after_psnr = ([row["psnr"] for row in rows[name]] for name in ("zer
 plotting.paired_scores(before_psnr, after_psnr, "PSNR (dB)", names=("zero-filled", "network"))
 
 # %% [markdown]
-# **Figure 4.4.** PSNR of every test slice before and after; a line joins the two values of a
-# slice. The lines say more than two means with their spreads: compare how much the slices differ
-# from each other with how much the gain differs from slice to slice.
-#
-# ## 4.8 The same table, with everything that needs no training
-#
-# > **Predict 4.3.** Rank these five by PSNR before you run the cell: zero-filled, temporal mean,
-# > view sharing, k-t total variation, and the network.
+# **Figure 4.4.** PSNR of every test slice before and after; a line joins the two values of a slice. Compare how much
+# the slices differ from each other with how much the gain differs.
 
-# As in notebook 2 everything is measured in two worlds: on the cines as they are stored, magnitudes, and
-# on the same cines with the phase of a scanner's images. The network has been trained on the first
-# alone.
+# %% [markdown]
+# ## 4.8 The same table, with everything that needs no training (9 min)
+#
+# Everything is measured in the two worlds of notebook 2: on the cines as they are stored, magnitudes, and on the same
+# cines with the phase of a scanner's images. The network was trained on magnitudes alone.
+
+# %% [markdown]
+# > **Predict 4.3.** Rank these five by PSNR: zero-filled, temporal mean,
+# > [view sharing](../site/conventions.md#term-view-sharing), k-t total variation, and the network.
 
 # %%
 turned_set = data.UndersampledCines(test, seed=test_set.seed, phase=1, vary=False)
@@ -274,200 +286,56 @@ worlds = {world: {name: metrics.summarise(found[name]) for name in order}
           for world, found in {"magnitude": rows, "phase": turned}.items()}
 Markdown(results.ladder(worlds, ("psnr", "ssim", "psnr_dynamic")))
 
+# %% [markdown]
+# **Table 4.1.** The ladder in both worlds: mean ± standard deviation over n test cines. The dynamic PSNR counts only
+# pixels that move.
+
 # %%
 ladder = plotting.ladder(worlds)
 plotting.save(ladder, figures / "04_ladder.png")
 ladder
 
 # %% [markdown]
-# **Figure 4.5.** The ladder on these test cines in both worlds: mean and standard deviation over cines of
-# the PSNR, of the PSNR where the heart moves, and of SSIM.
-
-# %% [markdown]
-# The next cell says in words what the numbers say.
+# **Figure 4.5.** The same ladder drawn. Compare the network with the rungs that learn nothing.
 
 # %%
 for world, rungs in worlds.items():
     psnr = {name: rung["psnr"]["mean"] for name, rung in rungs.items()}
     gain, gap = (psnr["dual_unet"] - psnr[name] for name in ("zero_filled", "view_sharing"))
-    print(f"{results.WORLDS[world]}: the network gains {gain:.1f} dB over the zero-filled image, and stands")
-    print(f"   {abs(gap):.1f} dB {'below' if gap < 0 else 'above'} copying lines from the nearest frame.")
+    print(f"{results.WORLDS[world]}: the network is {gain:+.1f} dB from the zero-filled image "
+          f"and {gap:+.1f} dB from view sharing")
 for name in order:
     change = worlds["phase"][name]["psnr"]["mean"] - worlds["magnitude"][name]["psnr"]["mean"]
     print(f"a phase changes {results.NAMES[name]} by {change:+.2f} dB")
 
 # %% [markdown]
-# The last lines show what each method has assumed about the phase. A network that saw magnitudes alone
-# may have learnt that the imaginary part of an aliased image is always an error. Where it loses more by the
-# phase than the methods that learn nothing, this is the reason. Notebook 6 comes back to it.
-
-# %% [markdown]
-# The seed report trained such a network for 800 epochs on the real cines of its course and
-# reached $29.08 \pm 1.93$ dB (its README); view sharing reaches 34.5 dB on cines of that same
-# set. A large gain over the zero-filled image is no achievement by itself: the zero-filled image
-# is the poorest use one can make of the data.
-
-# %% [markdown]
-# What does a copy have that the network lacks? The network sees all aliased frames, and has to find out
-# by itself what belongs together. Nothing tells it which lines were *measured*, and nothing stops it from
-# changing them. View sharing leaves every measured line as it is. Notebook 6 gives the network that, too.
-
-# %% [markdown]
-# ### Or did it only train too little?
+# <details><summary>Answer to 4.3</summary>
 #
-# A fair objection. Two networks of the same size come with the package that had a better training in
-# six ways at once: half an hour each, 304 other phantoms, wider strips, augmentation, L1 loss, no dropout.
-# One is fed with the zero-filled image, like ours. The other is fed with the *view-shared* image, and has
-# only to correct what copying got wrong. (Configuration, log and machine: `dmri_helpers/weights`.)
+# Table 4.1 gives the order in each world. The last lines show what each method has assumed about the phase. If the
+# network loses more than the others, it has learnt from magnitudes that an imaginary part is an error. Notebook 6
+# comes back to this.
+#
+# </details>
 
 # %% [markdown]
-# > **Predict 4.4.** Do all six together lift the first above view sharing? And does the second end
-# > above k-t total variation, which learns nothing?
-
-# %%
-for name in ("dual_unet_long", "dual_unet_view_sharing"):
-    rows[name] = training.evaluate(methods.load_pretrained(name), test_set, title=name)
-order = ["dual_unet", "dual_unet_long", "view_sharing", "dual_unet_view_sharing", "kt_tv"]
-Markdown(results.table({name: metrics.summarise(rows[name]) for name in order}))
+# A large gain over the zero-filled image is not enough: that image makes the poorest use of the data. The seed report
+# reached $29.08 \pm 1.93$ dB on real cines (its README). The README of this project has the ladder on real cines, with
+# view sharing in it.
 
 # %% [markdown]
-# This table is in the world of magnitudes. Its first two rows differ in six things, so they show how far
-# such a network gets, and not which of the six did it. The two longer trained ones differ in their input
-# alone: what a network is fed with counts. Compare both with k-t total variation, which learns nothing. (The
-# small profile of the tests has other frames and sizes than these two were trained on.)
+# What does view sharing have that the network lacks? It leaves every measured line as it is. The network gets all
+# aliased frames, but nothing tells it which lines were *measured*, and nothing stops it from changing them. Notebook 6
+# gives the network that, too.
 
 # %% [markdown]
-# ## 4.9 Does the heart still pump?
+# ### Exercise 4.1 · How sure is the gap? ★★
 #
-# A cardiologist does not read decibels. One of the first questions is how much of its blood the left
-# ventricle throws out with each beat, and that number comes from areas: the cavity, slice by slice,
-# when it is fullest and when it is emptiest. A method that mixes frames could have a fine PSNR,
-# since most of the picture stands still, and yet tell the wrong story about the beat.
-
-# %% [markdown]
-# On simulated hearts the true area is known: count the labels. On an image we measure it as simply as
-# one can. In the region $R$ that the cavity ever covers, blood is what is brighter than half way
-# between the typical blood and the typical muscle of that frame:
+# Could the order of two methods be luck? Write `gap(first, second)`. Two tensors of shape `(n,)` hold the PSNR of two
+# methods on the same slices. Return two numbers: the mean difference, first minus second, and its *standard error*
+# $s / \sqrt n$, where $s$ is the standard deviation of the differences. It says how far the mean would move with other
+# slices.
 #
-# $$
-# A_t = \bigl|\{\, p \in R : |m_t(p)| > \tfrac12 (\text{blood}_t + \text{muscle}_t) \,\}\bigr|,
-# \qquad \text{fractional area change} = 1 - \min_t A_t \,/ \max_t A_t .
-# $$
-#
-# It is the ejection fraction of one slice.
-
-# %%
-known = data.phantom_truth(test) if cines.source == "phantom" else None
-
-
-def blood_area(cine, labels):
-    """Pixels of blood in every frame, by a threshold within what is cavity at any time."""
-    image, region = cine.abs().float(), (labels == 1).any(0)
-    typical = [image.masked_fill(labels != k, torch.nan).flatten(1).nanmedian(1).values for k in (1, 2)]
-    threshold = sum(typical)[:, None, None] / 2
-    return ((image > threshold) & region).sum((1, 2)).float()
-
-
-def area_change(area):
-    return (1 - area.min() / area.max()).item()
-
-
-# %% [markdown]
-# > **Predict 4.5.** Which of these flattens the curve of areas most: the zero-filled image, the
-# > temporal mean, view sharing, or the network?
-
-# %%
-contenders = {name: methods.load(name) for name in ("zero_filled", "temporal_mean", "view_sharing")}
-contenders["dual_unet"] = model
-areas = {}
-for i in range(len(test) if known else 0):
-    labels = torch.from_numpy(known["labels"][i])
-    y, A, original = test_set[i]
-    with torch.no_grad(), training.native_precision():
-        images = {"fully sampled": original} | {k: m(y, A) for k, m in contenders.items()}
-    curves = {k: blood_area(image[0], labels) for k, image in images.items()}
-    areas[i] = {"labels": (labels == 1).sum((1, 2)).float(), **curves}
-
-# %%
-figure = None
-if known:
-    first = max(areas, key=lambda i: area_change(areas[i]["labels"]))
-    figure = plotting.curves(range(cines.shape[1]), {"area (pixels)": areas[first]}, "frame")
-figure or print("measured cines: the true area is not known")
-
-# %% [markdown]
-# **Figure 4.6.** Area of the left ventricle in the test cine that contracts most, by frame: counted from
-# the labels, and measured by the threshold on the fully sampled image and on reconstructions.
-# Labels count the papillary muscles as cavity, as clinical contours do; the threshold does not, and in
-# systole the muscles fill most of what is left, so its curve falls deeper even on the fully sampled
-# image. Compare the *swing* of the curves.
-
-# %%
-change = {k: torch.tensor([100 * area_change(a[k]) for a in areas.values()]) for k in areas.get(0, {})}
-swing = {}
-for name in change:
-    to_truth, to_full = change[name] - change["labels"], change[name] - change["fully sampled"]
-    swing[name] = {"mean": to_full.mean().item(), "std": to_full.std(correction=0).item()}
-    print(f"{name:14} off the labels by {to_truth.mean():+6.1f}, off the fully sampled image by "
-          f"{swing[name]['mean']:+6.1f} ± {swing[name]['std']:.1f} percentage points")
-
-# %% [markdown]
-# Read *fully sampled* first: its distance from the labels is what the threshold itself gets wrong, on a
-# perfect image. So the second number counts: what a reconstruction takes away from the same
-# measurement on the full data. Methods that mix frames flatten the beat, and PSNR did not
-# say by how much.
-#
-# And beware of the first number alone. A method that flattens the curve can land closer to the
-# labels than the perfect image does, because its error and the threshold's cancel. Right for the wrong
-# reason is wrong on the next patient.
-#
-# ## 4.10 A mistake on purpose: dropout that is still on
-#
-# `model.train()` switches dropout on, `model.eval()` off. Forget the second, and the network that
-# you test is a damaged one, another at every call.
-
-# %% tags=["nbval-check-output"]
-sample = (kspace, A)
-with torch.no_grad():
-    again = (model(*sample) - model(*sample)).abs().max()
-    model.train()
-    forgotten = (model(*sample) - model(*sample)).abs().max()
-    model.eval()
-assert again == 0 and forgotten > 0
-print("eval: the same twice; train: another image at every call")
-
-# %% [markdown]
-# The symptom: scores that change when you run the cell again, and a test PSNR below the last
-# validation PSNR. `fit` and `evaluate` switch for you; your own loop has to.
-
-# %%
-results.record(
-    figures / "04_training.json", profile=profile.name, data=cines.source, seed=seed,
-    split={"training": len(train), "validation": len(val), "test": len(test)},
-    config=methods.describe_network(profile.dual_unet), epochs=config.epochs, worlds=worlds, rows=rows,
-    area_change_off_the_fully_sampled_in_percentage_points=swing,
-)  # fmt: skip
-
-# %% [markdown]
-# ## Exercises
-#
-# Each asks for a function. Write it in the cell below the question, then run the check: it tries your
-# function on small examples and says what is right, or what is not. (In the teacher's form a solution
-# lies below the question, folded away.)
-
-# %% [markdown]
-# ### Exercise 4.1 · How sure is the gap?
-#
-# With so few test slices, could the network's place below (or above) view sharing be luck? Write
-# `gap(first, second)`: two tensors of shape `(n,)` hold the PSNR of two methods on the same slices.
-# Return two numbers: the mean difference, first minus second, and its *standard error*. That is how far
-# such a mean would move if other slices had been drawn: $s / \sqrt n$ for $n$ independent values with
-# the standard deviation $s$.
-#
-# **Predict** from Figure 4.4: which scatters more from slice to slice, the PSNR or the difference?
-#
-# *Hint:* take the difference slice by slice *first*, and what makes a slice hard for both methods
-# cancels. `torch.std` estimates $s$ with $n - 1$, as it should.
+# *Hint:* take the difference slice by slice *first*. `torch.std` estimates $s$ with $n - 1$, as it should.
 
 # %% tags=["hide-cell", "solution"]
 # Solution 4.1
@@ -491,21 +359,19 @@ low, high = draws.quantile(0.025).item(), draws.quantile(0.975).item()
 print(f"resampled a thousand times, 95 % lie between {low:.2f} and {high:.2f} dB")
 
 # %% [markdown] tags=["solution"]
-# If zero is further away than two standard errors, the order of the two is not luck *on cines like
-# these*. It says nothing about cines of another scanner. The resampled range agrees, unless there are
-# very few slices: then it is too narrow, and the standard error itself a rough guess. Exercise 5.3 comes
-# back to it.
+# If zero is further away than two standard errors, the order of the two is hardly luck *on cines like these*. It says
+# nothing about cines of another scanner. With very few slices the resampled range is too narrow, and the standard
+# error is a rough guess. Exercise 5.3 comes back to it.
 
 # %% [markdown]
-# ### Exercise 4.2 · Another acceleration
+# ### Exercise 4.2 · Another acceleration ★
 #
-# The network has only ever seen acceleration 5. **Predict** what happens to it, and to view sharing, at
-# acceleration 4, where there are more data. To find out, write
-# `psnr_at(method, cines, acceleration, seed)`: undersample the cines with fixed masks of that seed,
-# reconstruct each with `method(kspace, A)`, and return the mean PSNR over the cines, a number in dB.
+# The network has seen only [acceleration](../site/conventions.md#term-acceleration) 5. **Predict** what happens to it,
+# and to view sharing, at 4, where there are more data. Then write `psnr_at(method, cines, acceleration, seed)`:
+# undersample the cines with fixed masks of that seed, reconstruct each with `method(kspace, A)`, and return the mean
+# PSNR over the cines, a number in dB.
 #
-# *Hint:* `data.UndersampledCines(cines, acceleration=..., seed=...)`; then do with it what sections 4.7
-# and 4.8 do with the test set.
+# *Hint:* `data.UndersampledCines(cines, acceleration=..., seed=...)`; the rest is in sections 4.7 and 4.8.
 
 # %% tags=["hide-cell", "solution"]
 # Solution 4.2
@@ -526,14 +392,13 @@ for acceleration in (5, 4):
         print(f"acceleration {acceleration}: {name:12} {psnr:.2f} dB")
 
 # %% [markdown] tags=["solution"]
-# More data help both, but a network that was trained on one acceleration is not sure to turn them
-# into quality: it was taught how much to take away from an image that is aliased *this* much.
+# The lines above say what the additional data bring to each. A network that was trained on one acceleration need not
+# use them: it has learnt how much to change an image that is aliased *this* much.
 
 # %% [markdown]
-# ### Exercise 4.3 · How much of its data does the network keep?
+# ### Exercise 4.3 · How much of its data does the network keep? ★
 #
-# The measured lines are the only thing we know for certain. Write
-# `contradiction(image, kspace, mask)`, which measures how far an image $\hat m$ is from its data $y$:
+# Write `contradiction(image, kspace, mask)`, which measures how far an image $\hat m$ is from its data $y$:
 #
 # $$ \lVert U F \hat m - y \rVert \,/\, \lVert y \rVert . $$
 #
@@ -559,10 +424,152 @@ for name, image in shown.items():
     print(f"{name:12} changes its measured data by {contradiction(image, kspace, A.mask):.1%}")
 
 # %% [markdown] tags=["solution"]
-# The network contradicts what was measured. That is the door through which notebook 6 goes.
+# The network contradicts what was measured. Notebook 6 starts here.
+
+# %% [markdown] tags=["deeper"]
+# ### Deeper: Did it only train too little? (3 min)
+#
+# Two networks of the same size come with the package. Their training was better in six ways at once: half an hour
+# each, 304 other phantoms, wider strips, augmentation, L1 loss, no dropout. The first is fed with the zero-filled
+# image, like ours. The second is fed with the *view-shared* image. (`dmri_helpers/weights` has configuration, log and
+# machine.)
+#
+# > **Predict 4.4.** Do all six together lift the first above view sharing? And does the second end
+# > above k-t total variation, which learns nothing?
+
+# %% tags=["deeper"]
+for name in ("dual_unet_long", "dual_unet_view_sharing"):
+    rows[name] = training.evaluate(methods.load_pretrained(name), test_set, title=name)
+order = ["dual_unet", "dual_unet_long", "view_sharing", "dual_unet_view_sharing", "kt_tv"]
+Markdown(results.table({name: metrics.summarise(rows[name]) for name in order}))
+
+# %% [markdown] tags=["deeper"]
+# **Table 4.2.** Longer training and another input, on magnitudes. The profile `tiny` has other frames and sizes than
+# the two networks were trained on.
+
+# %% [markdown] tags=["deeper"]
+# <details><summary>Answer to 4.4</summary>
+#
+# Table 4.2 says so for this run. The first two rows differ in six things, so they do not show which of the six did it.
+# The two longer trained networks differ in their input alone: what a network is fed with counts.
+#
+# </details>
 
 # %% [markdown]
-# ### Exercise 4.4 · Find the bug
+# ## 4.9 Does the heart still pump? (6 min)
+#
+# A cardiologist asks how much of its blood the left ventricle throws out with each beat. The answer comes from areas of
+# the cavity: when it is fullest, and when it is emptiest. A method that mixes frames can have a high PSNR, since most
+# of the picture stands still, and still get this wrong.
+
+# %% [markdown]
+# On simulated hearts the true area is known: count the labels. On an image we use a threshold. In the region that the
+# cavity ever covers, blood is what is brighter than half way between typical blood and typical muscle.
+
+# %% [markdown]
+# The *fractional area change* is
+#
+# $$
+# 1 - \min_t \, \text{area}_t \,/ \max_t \, \text{area}_t .
+# $$
+
+# %%
+known = data.phantom_truth(test) if cines.source == "phantom" else None
+
+
+def blood_area(cine, labels):
+    """Pixels of blood in every frame, by a threshold within what is cavity at any time."""
+    image, region = cine.abs(), (labels == 1).any(0)
+    threshold = (image[labels == 1].median() + image[labels == 2].median()) / 2  # blood and muscle
+    return ((image > threshold) & region).sum((1, 2)).float()
+
+
+def area_change(area):
+    return (1 - area.min() / area.max()).item()
+
+
+# %% [markdown]
+# > **Predict 4.5.** Which of these flattens the curve of areas most: the zero-filled image, the
+# > temporal mean, view sharing, or the network?
+
+# %%
+contenders = {name: methods.load(name) for name in ("zero_filled", "temporal_mean", "view_sharing")}
+contenders["dual_unet"] = model
+areas = {}
+for i in range(len(test) if known else 0):
+    labels = torch.from_numpy(known["labels"][i])
+    y, B, original = test_set[i]
+    with torch.no_grad(), training.native_precision():
+        images = {"fully sampled": original} | {k: m(y, B) for k, m in contenders.items()}
+    curves = {k: blood_area(image[0], labels) for k, image in images.items()}
+    areas[i] = {"labels": (labels == 1).sum((1, 2)).float(), **curves}
+
+# %%
+figure = None
+if known:
+    first = max(areas, key=lambda i: area_change(areas[i]["labels"]))
+    figure = plotting.curves(range(cines.shape[1]), {"area (pixels)": areas[first]}, "frame")
+figure or print("measured cines: the true area is not known")
+
+# %% [markdown]
+# **Figure 4.6.** Area of the left ventricle by frame, in the test cine that contracts most: from the labels, and by the
+# threshold on the full data and on reconstructions. Compare the *swing* of the curves.
+
+# %%
+change = {k: torch.tensor([100 * area_change(a[k]) for a in areas.values()]) for k in areas.get(0, {})}
+swing = {}
+for name in change:
+    to_truth, to_full = change[name] - change["labels"], change[name] - change["fully sampled"]
+    swing[name] = {"mean": to_full.mean().item(), "std": to_full.std().item(), "n": len(to_full)}
+    print(f"{name:14} off the labels by {to_truth.mean():+6.1f}, off the fully sampled image by "
+          f"{swing[name]['mean']:+6.1f} ± {swing[name]['std']:.1f} percentage points (n = {len(to_full)})")
+
+# %% [markdown]
+# The row *fully sampled* says what the threshold itself gets wrong on a perfect image. For one thing, labels count the
+# papillary muscles as cavity, and the threshold does not. So compare a reconstruction with the fully sampled image:
+# read the second number.
+
+# %% [markdown]
+# <details><summary>Answer to 4.5</summary>
+#
+# The most negative second number belongs to the method that flattens most. The temporal mean fills what is missing
+# from all frames, so it must flatten the beat.
+#
+# Do not judge by the first number alone. A method that flattens the curve can land close to the labels, because its
+# error and that of the threshold cancel.
+#
+# </details>
+
+# %% [markdown]
+# ## 4.10 A mistake on purpose: dropout that is still on (3 min)
+#
+# `model.train()` switches dropout on, `model.eval()` off. Without the second, we test a network whose channels are
+# dropped at random.
+
+# %% tags=["nbval-check-output"]
+sample = (kspace, A)
+with torch.no_grad():
+    again = (model(*sample) - model(*sample)).abs().max()
+    model.train()
+    forgotten = (model(*sample) - model(*sample)).abs().max()
+    model.eval()
+assert again == 0 and forgotten > 0
+print("eval: the same twice; train: another image at every call")
+
+# %% [markdown]
+# The symptom: scores change when you run the cell again. `fit` and `evaluate` switch for you; your own loop has to do
+# it itself.
+
+# %%
+results.record(
+    figures / "04_training.json", profile=profile.name, data=cines.source, seed=seed,
+    split={"training": len(train), "validation": len(val), "test": len(test)},
+    config=methods.describe_network(profile.dual_unet), epochs=config.epochs, worlds=worlds, rows=rows,
+    area_change_off_the_fully_sampled_in_percentage_points=swing,
+)  # fmt: skip
+
+# %% [markdown]
+# ### Exercise 4.4 · Find the bug ★★
 #
 # A colleague's test scores are suspiciously good. This is how the slices were split; `groups`, shape
 # `(n,)`, says which patient every slice is from:
@@ -574,12 +581,10 @@ for name, image in shown.items():
 #     return order[: 4 * n // 7], order[4 * n // 7 : 5 * n // 7], order[5 * n // 7 :]
 # ```
 #
-# There is a seed, every slice is in one set, and the sets are 4 : 1 : 2. What is wrong? Repair it:
-# `split_patients(groups, seed)` returns the numbers of the slices for training, validation and test, three
-# tensors of integers, with the *patients* 4 : 1 : 2. Their number is a multiple of 7 here; a patient's number
-# is only a name.
+# What is wrong? Write `split_patients(groups, seed)`, which returns the numbers of the slices for training, validation
+# and test, three tensors of integers, with the *patients* 4 : 1 : 2. Their number is a multiple of 7.
 #
-# *Hint:* section 4.1. `groups.unique()` lists the patients, `torch.isin` finds the slices of some of them.
+# *Hint:* `groups.unique()` lists the patients, `torch.isin` finds the slices of some of them.
 
 # %% tags=["hide-cell", "solution"]
 # Solution 4.4
@@ -604,24 +609,23 @@ for name, parts in {"slices": by_slice, "patients": split_patients(groups, seed)
     print(f"{name:8} dealt out: {leaked:4.0%} of the test slices have a neighbour in training")
 
 # %% [markdown] tags=["solution"]
-# Most test slices have a neighbour that the network was trained on, so the test measures memory.
-# Nothing complains: the loss curves look fine, and the validation score is as flattered as the test score.
-# Only the next patient will tell. The seed report split by slices, too.
+# Slices were dealt out, not patients. Most test slices have a neighbour that the network was trained on, so the test
+# measures memory in part. Nothing complains: the validation score is as flattered as the test score. The seed report
+# split by slices, too.
 
 # %% [markdown]
 # ## Summary
 #
-# 1. **Split** by patient, with a seed, 4 : 1 : 2; the test set is looked at once.
-# 2. **The loop** is fifteen lines: draw, reconstruct, compare, step. Weight decay and the
-#    schedule are one line each; the curves tell whether to train longer or whether the network
-#    memorises.
-# 3. **A fresh mask** for every sample and epoch, so that the network learns hearts and not masks.
-# 4. **Every test slice** is reported, before and after, with mean and standard deviation.
-# 5. **The ladder** comes with it: a network is worth what it gains over the best method that
-#    needs no training, slice by slice, and a resampled range says how sure that is.
-# 6. **The beat** needs a look of its own: the area of the ventricle over time shows what an average
-#    over a mostly still picture hides.
-#
+# 1. **Split** by patient, with a seed, 4 : 1 : 2. The test set is looked at once.
+# 2. **The loop** draws, reconstructs, compares and steps. Every sample and epoch has a fresh mask, so that the network
+#    learns hearts and not masks.
+# 3. **Every test slice** is reported, before and after.
+# 4. **The ladder**: a network is worth what it gains over the best method that needs no training, slice by slice. A
+#    standard error says how sure that is.
+# 5. **The beat** needs a look of its own. The area of the ventricle over time shows what an average over a mostly still
+#    picture hides.
+
+# %% [markdown]
 # ## References
 #
 # - I. Loshchilov, F. Hutter: Decoupled weight decay regularization. ICLR 2019.
@@ -629,6 +633,7 @@ for name, parts in {"slices": by_slice, "patients": split_patients(groups, seed)
 # - D. P. Kingma, J. Ba: Adam: A method for stochastic optimization. ICLR 2015.
 # - Z. Wang, A. C. Bovik, H. R. Sheikh, E. P. Simoncelli: Image quality assessment: from error
 #   visibility to structural similarity. IEEE Transactions on Image Processing 13:600, 2004.
-#
+
+# %% [markdown]
 # **Next:** [05_ablations](05_ablations.ipynb) takes the network apart: which pieces earn their
 # place?

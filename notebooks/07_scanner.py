@@ -14,23 +14,22 @@
 #
 # What changes when a scanner measures the heart, and what stays as it is?
 #
-# The notebooks before this one reconstruct magnitude images from one perfect coil. A scanner measures images with a
-# phase, through several coils, and with noise. Only the forward model changes; every method stays.
-
-# %% [markdown]
 # **When you are through, you can**
 #
-# 1. say what a phase does to k-space, and in which *world* a number was measured;
+# 1. say what a phase does to k-space;
 # 2. unfold two aliased pixels with two coils, on paper and in code;
 # 3. write the forward model $y = U F S m + n$ and its adjoint, and test them;
-# 4. read a map of g-factors, and measure one with repeated noise;
-# 5. go from raw k-space of several coils to a movie, and recognise two typical mistakes.
-
-# %% [markdown]
+# 4. say why SENSE makes noise stronger, and prewhiten data;
+# 5. go from raw k-space to a movie, and recognise two typical mistakes.
+#
 # **You need** notebooks [02](02_aliasing.ipynb) (forward model, adjoint) and [06](06_unrolled_dc.ipynb) (data
 # consistency).
 #
-# **Time:** 70 minutes to read and run, 60 minutes for the exercises; about a minute to run on two cores.
+# **Time:** reading and running about 60 minutes, exercises about 35, deeper sections about 15 and 15.
+
+# %% [markdown]
+# So far images were magnitudes, measured by one perfect coil. A scanner measures images with a phase, through several
+# coils, and with noise. Only the forward model changes; every method stays.
 
 # %% [markdown]
 # ## Set up
@@ -52,8 +51,8 @@ figures = profiles.results_folder()
 print(f"profile {profile.name}, data {cines.source}: {cines.shape}")
 
 # %% [markdown]
-# At most two test cines are used, since several coils cost several times the time. `fastest` is the acceleration of
-# this notebook: 8, or less where a cine has few lines.
+# Several coils cost several times the time, so at most two test cines are used. `fastest` is the
+# [acceleration](../site/conventions.md#term-acceleration) of this notebook.
 
 # %%
 patients = len(cines) if cines.groups is None else len(set(cines.groups.tolist()))
@@ -64,10 +63,10 @@ fastest, n_coils, level = min(8, n_lines // 12), 8, 0.01
 print(f"{len(few)} test cines, acceleration {fastest}, {n_coils} coils, noise {level}")
 
 # %% [markdown]
-# ## 7.1 Phase: two worlds
+# ## 7.1 Phase: two worlds (7 min)
 #
 # The image of a scanner is complex. Its *phase* comes from an uneven main field, from the coils, and from blood that
-# flows. We give a magnitude cine such a phase; a seed draws it, and the magnitudes stay as they are.
+# flows. We draw such a phase and give it to a magnitude cine.
 
 # %%
 magnitude = few[0][None]
@@ -82,16 +81,16 @@ half = len(angles) // 2
 plotting.maps({"frame 0": angles[0], f"frame {half}": angles[half]}, "phase (rad)", (-3.15, 3.15))
 
 # %% [markdown]
-# **Figure 7.1.** The phase of two frames, white where there is no signal. It is smooth, and it hardly changes from
-# frame to frame. Where it leaves the scale at one end it goes on at the other.
+# **Figure 7.1.** The phase of two frames, white where there is no signal. Where it leaves the scale at one end, it goes
+# on at the other. Compare the two frames.
 
 # %% [markdown]
-# The k-space of a real image is symmetric: $Y(-k)$ is the complex conjugate of $Y(k)$, so half of k-space tells the
-# whole. The next cell measures how far a k-space is from this symmetry.
+# The [k-space](../site/conventions.md#term-k-space) of a real image is symmetric: $(Fm)(-k)$ is the complex conjugate
+# of $(Fm)(k)$. The next cell measures how far a k-space is from this symmetry.
 
 # %%
 def asymmetry(image):
-    """Norm of Y(k) - conj Y(-k), relative to that of Y: 0 for real images."""
+    """Norm of (Fm)(k) - conj (Fm)(-k), relative to that of Fm: 0 for real images."""
     kspace = fourier.fft2c(image)
     back = [1 - size % 2 for size in kspace.shape[-2:]]  # even sizes have no partner for the first line
     mirrored = kspace.flip((-2, -1)).roll(back, (-2, -1)).conj()
@@ -103,12 +102,12 @@ assert asymmetry(magnitude) < 1e-4 and asymmetry(image) > 0.1
 print("the k-space of magnitudes is symmetric, that of the image with a phase is not")
 
 # %% [markdown]
-# These are the two *worlds* of notebook 2. In the **magnitude world** k-space was computed from stored magnitudes. In
-# the **scanner world** images have a phase, and no symmetry is granted. A number means little without its world.
+# These are the two *worlds* of notebook 2. In the **magnitude world** k-space is computed from stored magnitudes. In
+# the **scanner world** images have a phase.
 
 # %% [markdown]
-# > **Predict 7.1.** Conjugate view sharing mirrors every measured line. k-t total variation knows nothing of
-# > symmetry. The network knows what it was trained on. Which of the three can lose when the phase comes?
+# > **Predict 7.1.** Conjugate view sharing mirrors every measured line. k-t total variation does not use symmetry. The
+# > network `unrolled` was trained on images with and without a phase. Which of the three loses most by the phase?
 
 # %%
 names = ("view_sharing", "conjugate_view_sharing", "kt_tv", "unrolled")
@@ -122,26 +121,26 @@ for world, strength in {"magnitude": 0, "phase": 1}.items():
 Markdown(results.ladder(worlds, ("psnr", "ssim", "psnr_dynamic")))
 
 # %% [markdown]
-# **Table 7.1.** The same cines and masks in both worlds, one coil, no noise. Compare the two blocks row by row.
+# **Table 7.1.** The same cines and masks in both worlds, one coil, no noise. Compare the worlds row by row.
 
 # %% [markdown]
-# <details><summary>Answer 7.1</summary>
+# <details><summary>Answer to 7.1</summary>
 #
-# View sharing changes little. k-t total variation likes flat images, and a phase makes them a little less flat.
-# Conjugate view sharing estimates the phase and loses where the estimate is wrong. The row of the network shows
-# whether its training had images with a phase.
+# Table 7.1 says it. Conjugate view sharing has to estimate the phase, and loses where the estimate is wrong. k-t total
+# variation prefers flat images, and a phase makes them less flat.
 #
 # </details>
 
 # %% [markdown]
-# ## 7.2 Two coils by hand
+# ## 7.2 Two coils by hand (8 min)
 #
-# A receive *coil* is an antenna beside the body. It sees near tissue brightly and far tissue darkly. Its *coil map*
-# $S_c$ holds this sensitivity, a complex number for every pixel, and its image is $S_c\, m$.
+# A receive [coil](../site/conventions.md#term-coil) is an antenna beside the body. Near tissue is bright in its image,
+# and far tissue is dark. The [coil map](../site/conventions.md#term-coil-map) $S_c$ holds this sensitivity, a complex
+# number for every pixel. The image of the coil is $S_c\, m$.
 
 # %% [markdown]
 # Take eight pixels in one column, and two coils: one sits above, the other below. We measure every second line of
-# k-space. This is $R = 2$; the letter $R$ is the usual name for acceleration on a regular lattice.
+# k-space. This is $R = 2$: on a regular lattice the acceleration is called $R$.
 
 # %%
 column = torch.tensor([0, 4, 2, 0, 0, 2, 1, 0.0])[:, None]  # (y, x) with a single x
@@ -153,7 +152,7 @@ folded = 2 * aliased.real[:, :4, 0]
 print(folded)
 
 # %% [markdown]
-# Half of the lines give half of the field of view, so pixel $y$ and pixel $y + 4$ lie on each other. (The factor 2
+# Half of the lines give half of the field of view, so pixel $i$ and pixel $i + 4$ lie on each other. (The factor 2
 # makes up for the empty lines.) Pixel 1 of both coils reads:
 #
 # $$
@@ -163,7 +162,7 @@ print(folded)
 # \end{aligned}
 # $$
 #
-# Two unknowns, two equations: **two coils can undo two-fold aliasing**. Solve it on paper first.
+# These are two equations for two unknowns, so **two coils can undo two-fold aliasing**. Solve them on paper first.
 
 # %% tags=["nbval-check-output"]
 system = two_maps[:, [1, 5], 0]  # rows: coils, columns: pixels
@@ -172,24 +171,28 @@ torch.testing.assert_close(unfolded, column[[1, 5], 0])
 print("pixels 1 and 5 are", [round(value, 3) for value in unfolded.tolist()])
 
 # %% [markdown]
-# > **Predict 7.2.** Move the second coil to the place of the first. What happens to the system, and what would a
-# > little noise in the data do then?
+# > **Predict 7.2.** Move the second coil step by step to the place of the first. What would a little noise in the data
+# > do then?
+
+# %%
+for share in (0, 0.5, 0.9, 1):
+    moved = torch.stack([system[0], (1 - share) * system[1] + share * system[0]])
+    print(f"moved by {share:4.0%}: determinant {torch.linalg.det(moved).abs():.3f}")
 
 # %% [markdown]
-# <details><summary>Answer 7.2</summary>
+# <details><summary>Answer to 7.2</summary>
 #
-# Both equations become the same, and the determinant is zero. Close to that place the determinant is small, and noise
-# is divided by it. Coils help as far as they *differ* at the pixels that lie on each other.
+# The solution is divided by the determinant, and so is the noise. At the end both equations are the same, and nothing
+# can be solved. Coils help as far as they *differ* at the pixels that lie on each other.
 #
 # </details>
 
 # %% [markdown]
-# ### Exercise 7.1 · Unfold
+# ### Exercise 7.1 · Unfold ★★
 #
-# Write `unfold(folded, maps)` for $R = 2$ and any number of coils. `folded` has the shape `(c, y/2, x)`: the sums of
-# pixel $y$ and pixel $y + n/2$, each times its sensitivity. `maps` has the shape `(c, y, x)`, complex. Return the
-# image `(y, x)`: of all images the one with the least squared difference to `folded`. Where no coil sees anything, it
-# is 0.
+# Write `unfold(folded, maps)` for $R = 2$ and any number of coils. `maps` has the shape `(c, y, x)`, complex. `folded`
+# has the shape `(c, y/2, x)`: the sums of pixel $i$ and of the pixel half a field of view below, each times its
+# sensitivity. Return the image `(y, x)` with the least squared difference to `folded`, 0 where no coil sees anything.
 #
 # *Hint:* for every pair of pixels the sensitivities are a matrix with one row per coil and two columns.
 # `torch.linalg.pinv` works on a whole stack of matrices.
@@ -207,9 +210,9 @@ def unfold(folded, maps):
 exercises.check_7_1(unfold)
 
 # %% [markdown]
-# ## 7.3 Eight coils
+# ## 7.3 Eight coils (8 min)
 #
-# Eight loops around a chest, their fields computed by the law of Biot and Savart, and what each of them sees:
+# Eight loops lie around a chest. Their fields are computed by the law of Biot and Savart.
 
 # %%
 true_maps = coil_array.coil_maps(n_coils, (n_lines, n_columns), seed)  # (1, c, 1, y, x)
@@ -223,16 +226,17 @@ figure
 # **Figure 7.2.** Frame 0 as each coil sees it, all on one scale. Each is bright near its own place.
 
 # %% [markdown]
-# The oldest way to one image is the *root sum of squares* $\sqrt{\sum_c |S_c m|^2}$. It needs no maps. Our maps are
-# scaled so that their own root sum of squares is 1, and then it is exactly the magnitude of $m$.
+# The *root sum of squares* $\sqrt{\sum_c |S_c m|^2}$ makes one image of them without any maps. Our maps are scaled so
+# that their own root sum of squares is 1. Then it is exactly the magnitude of $m$.
 
 # %%
 root_sum_of_squares = coil_images.abs().square().sum(0).sqrt()
 torch.testing.assert_close(root_sum_of_squares, magnitude[0, 0], atol=1e-5, rtol=1e-5)
 
 # %% [markdown]
-# A scanner is not told its coil maps. It estimates them from the centre of k-space, which every frame has. Maps are
-# smooth, so a few lines suffice. The helper does this by ESPIRiT, and returns zero where the body is not.
+# A scanner has to estimate its coil maps. It uses the
+# [centre lines](../site/conventions.md#term-centre-lines) of k-space, which are enough because maps are smooth. The
+# helper does this by ESPIRiT, and returns zero outside the body.
 
 # %%
 mask = sampling.ky_t_mask(image.shape, fastest, center_lines=11, seed=seed)
@@ -253,18 +257,17 @@ plotting.maps(shown, "magnitude", (0, 1))
 
 # %% [markdown]
 # **Figure 7.3.** A true map, its estimate, and in each pixel the agreement of all maps, $|\sum_c \overline{S_c}\,
-# \hat S_c|$. Estimates end a little outside the signal. A phase that all maps share does not count: it moves into the
-# image.
+# \hat S_c|$. A phase that all maps share does not count, since it moves into the image.
 
 # %% [markdown]
-# ## 7.4 The forward model with coils
+# ## 7.4 The forward model with coils (3 min)
 #
 # $$
 # y = U F S m + n
 # $$
 #
 # $S$ multiplies the image by all coil maps, $F$ transforms each coil image, $U$ keeps the sampled lines, and $n$ is
-# noise. k-space now has an axis for coils, `(b, c, t, y, x)`. The mask has none: all coils measure at once.
+# noise. k-space has an axis for coils, `(b, c, t, y, x)`. The mask has none, since all coils measure at once.
 
 # %%
 def forward(image, mask, coils):
@@ -277,8 +280,8 @@ A = operators.ForwardModel(mask, maps)
 torch.testing.assert_close(forward(image, mask, maps), A(image))
 
 # %% [markdown]
-# The adjoint undoes the three one by one, in the opposite order: $A^H = S^H F^{-1} U$. Here $S^H$ multiplies each
-# coil image by the conjugate of its map and adds all of them. The dot-product test of notebook 2 holds as before:
+# The [adjoint](../site/conventions.md#term-adjoint) takes the three in the opposite order: $A^H = S^H F^{-1} U$. Here
+# $S^H$ multiplies each coil image by the conjugate of its map, and adds them. The dot-product test of notebook 2:
 
 # %% tags=["nbval-check-output"]
 exact = operators.ForwardModel(mask, maps.to(torch.complex128))
@@ -291,11 +294,10 @@ torch.testing.assert_close(left, right)
 print("adjointness holds with coils")
 
 # %% [markdown]
-# ### Exercise 7.2 · The adjoint
+# ### Exercise 7.2 · The adjoint ★
 #
 # Write `adjoint(kspace, mask, coils)`, which returns $A^H y$, shape `(b, t, y, x)`. Shapes are those of `forward`
-# above. The check runs the dot-product test on several cines at once, and k-space holds numbers on the lines that
-# were *not* sampled, too.
+# above. The check runs the dot-product test. Its k-space holds numbers on the lines that were *not* sampled, too.
 #
 # *Hint:* `mask[:, None]` adds the axis of the coils. Which of $U$, $F$ and $S$ is its own adjoint?
 
@@ -311,11 +313,10 @@ def adjoint(kspace, mask, coils):
 exercises.check_7_2(adjoint)
 
 # %% [markdown]
-# ## 7.5 SENSE and its price
+# ## 7.5 SENSE and its price (3 min)
 #
-# *SENSE* (sensitivity encoding) is the hand calculation of section 7.2 for whole images. The least squares solution
-# obeys the normal equations $A^H A\, m = A^H y$. Conjugate gradients solve them with nothing but $A$ and $A^H$, for
-# any mask. That is *CG-SENSE*.
+# [SENSE](../site/conventions.md#term-SENSE) is the hand calculation of section 7.2 for whole images. The least squares
+# solution obeys the normal equations $A^H A\, m = A^H y$. *CG-SENSE* solves them by conjugate gradients, for any mask.
 
 # %%
 def sense(kspace, A, steps=25):
@@ -328,11 +329,12 @@ def lattice(R, frames=1):
 
 
 n_even = n_lines - n_lines % 4  # lines that 2 and 4 divide
-frame, known = image[:, :1, :n_even] * support[:n_even], maps[..., :n_even, :]
+body, known = support[:n_even], maps[..., :n_even, :]
+frame = image[:, :1, :n_even] * body
 
 # %% [markdown]
-# *Noise* $n$ is complex, and independent from sample to sample. $F$ keeps lengths, so noise of standard deviation
-# 0.01 in k-space is noise of 0.01 in a fully sampled image. We add it, and reconstruct at $R = 2$ and $R = 4$.
+# Noise $n$ is complex, and independent from sample to sample. $F$ keeps lengths, so noise of standard deviation 0.01 in
+# k-space is noise of 0.01 in a fully sampled image. We add it, and reconstruct at $R = 2$ and $R = 4$.
 
 # %%
 noise = level * torch.randn(
@@ -350,12 +352,17 @@ figure.set_dpi(65)
 figure
 
 # %% [markdown]
-# **Figure 7.4.** One frame: fully sampled, zero-filled from every second line (twice as bright, to make up for the
-# empty ones), and SENSE from every second and every fourth line, with errors five times brighter. SENSE removes the
-# copies. What remains is noise, and it is not the same everywhere.
+# **Figure 7.4.** One frame: fully sampled, zero-filled (twice as bright, to make up for the empty lines), and SENSE,
+# with errors five times brighter. Where is the noise of SENSE strongest?
 
 # %% [markdown]
-# With $R$ times fewer data noise must grow by $\sqrt R$. Where coils hardly differ it grows more, by the **g-factor**:
+# With $R$ times fewer data, noise grows at least by $\sqrt R$. Where coils hardly differ, it grows more, as in the toy
+# of section 7.2.
+
+# %% [markdown] tags=["deeper"]
+# ## Deeper: The g-factor (9 min)
+#
+# The *g-factor* says how much more noise SENSE has than fewer data explain:
 #
 # $$
 # \sigma_\text{SENSE} = g\, \sqrt{R}\; \sigma_\text{full}, \qquad
@@ -364,24 +371,23 @@ figure
 #
 # Here $S$ is the matrix of section 7.2: a row for every coil, a column for every pixel of the stack.
 
-# %% [markdown]
-# For $R = 2$ and maps of length 1 the inverse can be written down. With the *overlap* $a = \sum_c \overline{S_c(y)}\,
-# S_c(y + n/2)$ of the two pixels it becomes $g = 1 / \sqrt{1 - |a|^2}$.
+# %% [markdown] tags=["deeper"]
+# For $R = 2$ and maps of length 1 the inverse can be written down. Let $a = \sum_c \overline{S_c}\, S'_c$ be the
+# *overlap* of the maps at the two pixels. Then $g = 1 / \sqrt{1 - |a|^2}$.
 
-# %% [markdown]
+# %% [markdown] tags=["deeper"]
 # > **Predict 7.3.** Eight coils surround the body. Where is $g$ largest: at the rim, or in the middle? And by how
 # > much does $R = 4$ raise it?
 
-# %%
-body = support[:n_even]
+# %% tags=["deeper"]
 overlap = (known.conj() * known.roll(n_even // 2, -2)).sum(1)[0, 0]
 by_formula = (1 - overlap.abs().square()).rsqrt()
 
-# %% [markdown]
-# The second way needs no formula: reconstruct noise alone, many times, and look at the scatter of each pixel. These
-# *pseudo-replicas* work for every linear method. Here they lie side by side as frames.
+# %% [markdown] tags=["deeper"]
+# Another way needs no formula: reconstruct noise alone, many times, and look at the scatter of each pixel. Such
+# *pseudo-replicas* work for every linear method.
 
-# %%
+# %% tags=["deeper"]
 def by_replicas(R, replicas, steps):
     """The g-factor from repeated noise, shape (y, x)."""
     B = operators.ForwardModel(lattice(R, replicas), known)
@@ -398,16 +404,16 @@ g_maps = {
 for name, g in g_maps.items():
     print(f"{name:16} median {g[body].median():.2f}, one pixel in twenty above {g[body].quantile(0.95):.2f}")
 
-# %% tags=["nbval-check-output"]
+# %% tags=["nbval-check-output", "deeper"]
 ratio = (g_maps["R = 2, replicas"] / by_formula)[body].median().item()
 assert abs(ratio - 1) < 0.05
 print("formula and replicas agree within 5 %")
 
-# %% [markdown]
-# So few replicas know a standard deviation only roughly. The g-factor is smooth, so for the picture we average its
+# %% [markdown] tags=["deeper"]
+# So few replicas give only a rough standard deviation. The g-factor is smooth, so for the picture we average its
 # squares over 9 x 9 pixels.
 
-# %%
+# %% tags=["deeper"]
 def smoothed(g):
     """Root of the mean square over 9 x 9 pixels of the body."""
     parts = torch.stack([g.square() * body, body.float()])[:, None]
@@ -421,36 +427,36 @@ at_two = {
 }
 plotting.maps(at_two, "g-factor", (1, max(1.05, by_formula[body].quantile(0.99).item())))
 
-# %% [markdown]
-# **Figure 7.5.** The g-factor at $R = 2$, by formula and by replicas. It is 1 where the partner of a pixel lies on air.
+# %% [markdown] tags=["deeper"]
+# **Figure 7.5.** The g-factor at $R = 2$, by formula and by replicas. It is 1 where the partner of a pixel lies in air.
 
-# %%
+# %% tags=["deeper"]
 at_four = {"R = 4, replicas": smoothed(g_maps["R = 4, replicas"])}
 plotting.maps(at_four, "g-factor", (1, g_maps["R = 4, replicas"][body].quantile(0.98).item()))
 
-# %% [markdown]
-# **Figure 7.6.** The g-factor at $R = 4$ by replicas, on a scale of its own. Edges come from the outline of the body:
-# where it ends, fewer pixels lie on each other.
+# %% [markdown] tags=["deeper"]
+# **Figure 7.6.** The g-factor at $R = 4$ by replicas, on a scale of its own. It has edges where the body ends, because
+# there fewer pixels lie on each other.
 
-# %% [markdown]
-# <details><summary>Answer 7.3</summary>
+# %% [markdown] tags=["deeper"]
+# <details><summary>Answer to 7.3</summary>
 #
-# The question has no clear answer, because $g$ belongs to the whole stack: at $R = 2$ both pixels of a pair have the
-# same. A pixel at the rim pays for its partner in the middle. What counts is how alike the coils see the two. At $R =
-# 4$ four pixels share eight coils, and the printed numbers show how steeply $g$ rises.
+# The question has no clear answer, because $g$ belongs to the whole stack. At $R = 2$ both pixels of a pair have the
+# same $g$, also when one lies at the rim and one in the middle. What counts is how alike the coils see the two. The
+# printed numbers show how much $R = 4$ raises it.
 #
 # </details>
 
-# %% [markdown]
-# ### Exercise 7.3 · The g-factor for any R
+# %% [markdown] tags=["deeper"]
+# ### Exercise 7.3 · The g-factor for any R ★★★
 #
-# Write `g_factor(maps, R)`: from maps `(c, y, x)`, complex and of any scale, the g-factor `(y, x)`, float32. `R`
-# divides the number of lines $n$; the pixels of a stack are $n / R$ lines apart. Where no coil sees anything $g$ is
-# 0.
+# Write `g_factor(maps, R)`. From maps `(c, y, x)`, complex and of any scale, it makes the g-factor `(y, x)`, float32.
+# `R` divides the number of lines $N_y$; the pixels of a stack are $N_y / R$ lines apart. Where no coil sees anything,
+# $g$ is 0.
 #
 # *Hint:* make a stack of matrices `(y/R, x, c, R)`. `torch.linalg.pinv` has an inverse for singular matrices, too.
 
-# %% tags=["hide-cell", "solution"]
+# %% tags=["hide-cell", "solution", "deeper"]
 # Solution 7.3
 def g_factor(maps, R):
     """The g-factor (y, x), float32, of coil maps (c, y, x) on a lattice of every R-th line."""
@@ -461,19 +467,19 @@ def g_factor(maps, R):
     return squared.clamp(min=0).sqrt().permute(2, 0, 1).flatten(0, 1)
 
 
-# %%
+# %% tags=["deeper"]
 exercises.check_7_3(g_factor)
 
-# %% tags=["hide-cell", "solution"]
+# %% tags=["hide-cell", "solution", "deeper"]
 # Solution 7.3: against the replicas at R = 4
 ratio = g_maps["R = 4, replicas"][body] / g_factor(known[0, :, 0], 4)[body]
 print(f"replicas over formula at R = 4: median {ratio.median():.2f}")
 
 # %% [markdown]
-# ## 7.6 How much noise is there?
+# ## 7.6 How much noise is there? (8 min)
 #
-# Methods want to know how far to trust the data. If nobody says, the noise can be estimated from k-space itself: far
-# out on the readout, and at fast changes over time, there is hardly any signal left.
+# The noise can be estimated from k-space itself. Far out on the [readout](../site/conventions.md#term-readout), and at
+# fast changes over time, there is hardly any signal.
 
 # %%
 clean = operators.ForwardModel(mask, true_maps)(image)
@@ -484,9 +490,9 @@ for sigma in (0.005, 0.01, 0.02, 0.05):
     print(f"noise {sigma:.3f}, estimated {calibration.noise_level(noisy, mask).item():.4f}")
 
 # %% [markdown]
-# Coils also hear the same noise in part: it comes from currents in the same body. The *noise covariance* $\Psi_{ij} =
-# \langle n_i\, \overline{n_j} \rangle$ says how much they share. A scanner measures it before the scan, without any
-# excitation.
+# Coils also share a part of their noise, since it comes from currents in the same body. The *noise covariance*
+# $\Psi_{ij} = \langle n_i\, \overline{n_j} \rangle$ says how much. A scanner measures it before the scan, without
+# any excitation.
 
 # %%
 covariance = coil_array.noise_covariance(n_coils, seed)
@@ -499,13 +505,12 @@ plotting.maps(
 )  # fmt: skip
 
 # %% [markdown]
-# **Figure 7.7.** Magnitude of the noise covariance of eight coils, in units of the variance of one coil. Pairs whose
-# electric fields overlap most in the body share most.
+# **Figure 7.7.** Magnitude of the noise covariance, in units of the variance of one coil. Which coils share most?
 
 # %% [markdown]
-# Least squares expects *white* noise: uncorrelated, equally strong in all coils. *Prewhitening* mixes the coils until
-# this holds. With the Cholesky factor $\Psi = L L^H$ the new coils are $L^{-1} y$, and their maps $L^{-1} S$. Whiten
-# both, or neither.
+# Least squares expects *white* noise: uncorrelated, and equally strong in all coils. *Prewhitening* mixes the coils
+# until this holds. With the Cholesky factor $\Psi = C C^H$ the new data are $C^{-1} y$, and the new maps $C^{-1} S$.
+# Whiten both, or neither.
 
 # %% [markdown]
 # > **Predict 7.4.** SENSE without prewhitening still removes all aliasing. What does it lose?
@@ -530,18 +535,18 @@ for name, value in strength.items():
     print(f"noise in the image {name}: {value:.4f}")
 
 # %% [markdown]
-# <details><summary>Answer 7.4</summary>
+# <details><summary>Answer to 7.4</summary>
 #
-# It loses signal-to-noise: the weights are not those of least variance. Nothing looks wrong, there is only more noise
-# than necessary. With coils of different gain the loss is larger.
+# It loses signal-to-noise, because its weights are not those of least variance. The image shows no mistake. It only has
+# more noise than necessary, as the two printed numbers say.
 #
 # </details>
 
 # %% [markdown]
-# ### Exercise 7.4 · Whiten
+# ### Exercise 7.4 · Whiten ★★
 #
-# Write `whiten(kspace, covariance)`: k-space `(b, c, t, y, x)` and covariance `(c, c)`, both complex, to k-space of
-# the same shape whose noise has the covariance 1. The check takes every solution $W$ with $W \Psi W^H = 1$.
+# Write `whiten(kspace, covariance)`. From k-space `(b, c, t, y, x)` and covariance `(c, c)`, both complex, it makes
+# k-space of the same shape with noise of covariance 1. The check takes every solution $W$ with $W \Psi W^H = 1$.
 #
 # *Hint:* `torch.linalg.cholesky`, `torch.linalg.inv`, and `torch.einsum` to mix the coils.
 
@@ -557,10 +562,10 @@ def whiten(kspace, covariance):
 exercises.check_7_4(whiten)
 
 # %% [markdown]
-# ## 7.7 The ladder in the scanner's world
+# ## 7.7 The ladder in the scanner's world (10 min)
 #
-# Now everything together: a phase, eight coils with maps estimated from the data, noise, and the ky-t mask of
-# notebook 1 at a high acceleration. Every method gets `(kspace, A)`, as before. Only what stands in `A` is new.
+# Now everything comes together: a phase, eight coils with estimated maps, noise, and a high acceleration. Every method
+# gets `(kspace, A)`, as before. Only the content of `A` is new.
 
 # %%
 samples = data.UndersampledCines(
@@ -571,8 +576,9 @@ kspace, A, target = scans[0]
 print(f"k-space {tuple(kspace.shape)}, maps {tuple(A.coils.shape)}, noise {A.noise.item():.3f}")
 
 # %% [markdown]
-# > **Predict 7.5.** CG-SENSE uses the coils but looks at one frame at a time. View sharing uses time but solves
-# > nothing. k-t total variation uses both. Put them in order, for the still chest and for the moving heart.
+# > **Predict 7.5.** CG-SENSE uses the coils, but only one frame at a time.
+# > [View sharing](../site/conventions.md#term-view-sharing) uses time, but not the coils. k-t total variation uses
+# > both. Put them in order, for the whole image and for the moving heart.
 
 # %%
 names = ("zero_filled", "temporal_mean", "cg_sense", "view_sharing", "kt_tv", "unrolled")
@@ -589,8 +595,8 @@ for name in names:
 Markdown(results.table(ladder, ("psnr", "ssim", "nmse", "psnr_dynamic")))
 
 # %% [markdown]
-# **Table 7.2.** The ladder in the scanner's world. With so few cines it is an example and no comparison; `dmri
-# evaluate --phase 1 --noise .01 --coils 8` measures as many as you like.
+# **Table 7.2.** The ladder in the scanner's world: mean ± standard deviation over n cines. With so few cines it is an
+# example and no comparison (`dmri evaluate` measures more).
 
 # %%
 figure = plotting.ladder({"": ladder})
@@ -602,41 +608,16 @@ results.record(
 figure
 
 # %% [markdown]
-# **Figure 7.8.** The same ladder drawn: PSNR, PSNR where the heart moves, and SSIM. Lines are standard deviations
-# over these few cines.
+# **Figure 7.8.** The same ladder drawn. Compare the PSNR of the whole image with that of the moving heart.
 
 # %% [markdown]
-# <details><summary>Answer 7.5</summary>
+# <details><summary>Answer to 7.5</summary>
 #
-# Still tissue can be taken from other frames, so whatever uses time is strong there. One frame at this acceleration
-# has fewer lines than the coils can unfold without much noise, so CG-SENSE alone is weak. Using both pays most in the
-# heart, where a copied line comes too late. Whether the network is above k-t total variation, the table says: if its
-# weights have not seen coils and noise, it may be below.
+# Table 7.2 gives the order. Methods that use time can take still tissue from other frames; in the moving heart such a
+# line comes from the wrong time. CG-SENSE has only the few lines of one frame, so its noise is strong. The network was
+# trained with noise, but with one coil.
 #
 # </details>
-
-# %% [markdown]
-# The data step of the cascade is $\arg\min_m \lVert m - x\rVert^2 + \lambda \lVert A m - y \rVert^2$. With one coil
-# it has a closed form (notebook 6). With several coils it is solved by a few conjugate gradients, inside `A.closest`.
-# The network does not notice: the same weights run with both models.
-
-# %% tags=["nbval-check-output"]
-one_coil = operators.ForwardModel(A.mask)
-with torch.no_grad():
-    alone = methods.load("unrolled")(one_coil(target), one_coil)
-assert alone[0].shape == images["unrolled"][0].shape
-print("one coil or eight: the same weights, a cine of the same shape")
-
-# %% [markdown]
-# Does each image agree with its data? With noise it *should not* agree to the last digit: whoever fits the data
-# better than their noise has fitted noise.
-
-# %%
-expected = A.noise * A.lines.expand_as(kspace).sum().sqrt() / kspace.norm()
-print(f"{'noise itself':14} {expected.item():.2%} of the data")
-for name in names[2:]:
-    misfit = (A(images[name][0][None]) - kspace).norm() / kspace.norm()
-    print(f"{results.NAMES[name]:14} {misfit.item():.2%} away from its data")
 
 # %%
 beats = target[0].abs().std(0) > metrics.MOTION_THRESHOLD
@@ -645,8 +626,8 @@ shown = {"fully sampled": target[0]} | {results.NAMES[name]: images[name][0] for
 plotting.xt_profiles(shown, busiest)
 
 # %% [markdown]
-# **Figure 7.9.** One column over time, through the heart. Look for edges that move, for noise, and for smearing from
-# frame to frame.
+# **Figure 7.9.** One column over time, through the heart. Look for edges that move, for noise, and for smearing over
+# time.
 
 # %%
 movie = {name: shown[name] for name in ("fully sampled", "k-t TV", "unrolled")}
@@ -655,11 +636,36 @@ widgets.cine_viewer(movie, errors_against="fully sampled", error_scale=5, column
 # %% [markdown]
 # **Figure 7.10.** Truth, k-t total variation and the cascade under one frame slider, with errors five times brighter.
 
-# %% [markdown]
-# ## 7.8 From raw k-space to a movie
+# %% [markdown] tags=["deeper"]
+# ### Deeper: The data step with coils (4 min)
 #
-# Now forget everything that only a simulation knows. A scanner hands over three things: k-space of all coils in units
-# of its own, the mask, and a noise scan. First we make such data.
+# The data step of the cascade is $\arg\min_m \lVert m - x\rVert^2 + \lambda_\text{data} \lVert A m - y \rVert^2$
+# (notebook 6). With several coils, `A.closest` solves it by a few conjugate gradients. So the same weights run with
+# both models.
+
+# %% tags=["nbval-check-output", "deeper"]
+one_coil = operators.ForwardModel(A.mask)
+with torch.no_grad():
+    alone = methods.load("unrolled")(one_coil(target), one_coil)
+assert alone[0].shape == images["unrolled"][0].shape
+print("one coil or eight: the same weights, a cine of the same shape")
+
+# %% [markdown] tags=["deeper"]
+# Does each image agree with its data? With noise it *should not* agree completely. An image that is much closer to the
+# data than the noise is has fitted noise.
+
+# %% tags=["deeper"]
+expected = level * A.lines.expand_as(kspace).sum().sqrt() / kspace.norm()
+print(f"{'noise itself':14} {expected.item():.2%} of the data")
+for name in names[2:]:
+    misfit = (A(images[name][0][None]) - kspace).norm() / kspace.norm()
+    print(f"{results.NAMES[name]:14} {misfit.item():.2%} away from its data")
+
+# %% [markdown]
+# ## 7.8 From raw k-space to a movie (10 min)
+#
+# A scanner gives us three things: k-space of all coils in units of its own, the mask, and a noise scan. First we make
+# such data.
 
 # %%
 units = 4000.0
@@ -669,9 +675,12 @@ raw = units * (B(image) + raw_noise * B.lines)
 raw_noise_scan = units * noise_scan
 
 # %% [markdown]
-# From here on only `raw`, `mask` and `raw_noise_scan` are used. Whiten, so that the noise has standard deviation 1.
-# Estimate the maps. Scale to images of order 1, which regularisers and networks expect, and scale the noise alike.
-# Estimated maps are a little wrong. What they cannot explain acts like noise, and is added to it.
+# From here on only `raw`, `mask` and `raw_noise_scan` are used.
+#
+# 1. Whiten, so that the noise has standard deviation 1.
+# 2. Estimate the maps.
+# 3. Scale the images to about 1, which networks and regularisers expect, and scale the noise alike.
+# 4. Add to the noise what the estimated maps cannot explain.
 
 # %%
 def prepare(raw, mask, noise_scan):
@@ -697,18 +706,17 @@ bright = max(film.abs().quantile(0.995).item() for film in films.values())
 widgets.cine_viewer(films, window=(0, bright), column=busiest)
 
 # %% [markdown]
-# **Figure 7.11.** Two movies from raw data: CG-SENSE, which every scanner has, and the cascade. There is no truth to
-# compare with, and whitened coils shade the image a little: brightness says less than edges and motion.
+# **Figure 7.11.** Two movies from raw data: CG-SENSE and the cascade. There is no truth to compare with. Look at edges
+# and motion, since whitened coils change the brightness a little.
 
 # %% [markdown]
 # ### A mistake on purpose: the maps of another scan
 #
-# Maps depend on where the coils lie. What if we take those of another patient, whose array lay a little differently?
+# Maps depend on where the coils lie. We take those of another patient, whose coils lay a little differently.
 # Everything runs, and no shape is wrong.
 
 # %% [markdown]
-# > **Predict 7.6.** What will SENSE at $R = 2$ show? And which number, computed without any truth, betrays the
-# > mistake?
+# > **Predict 7.6.** What will SENSE at $R = 2$ show? And which number, computed without any truth, shows the mistake?
 
 # %%
 other_maps = coil_array.coil_maps(n_coils, (n_even, n_columns), seed + 5) * body
@@ -733,11 +741,10 @@ figure
 # **Figure 7.12.** SENSE at $R = 2$ with the right and with the wrong maps, errors five times brighter.
 
 # %% [markdown]
-# <details><summary>Answer 7.6</summary>
+# <details><summary>Answer to 7.6</summary>
 #
-# The image gets shaded and keeps copies of the body, since the maps no longer say what lies on what. The misfit
-# $\lVert A \hat m - y\rVert$ is the alarm: no image explains these data with these maps. Forgotten prewhitening has
-# no such alarm (section 7.6); it only adds noise.
+# The image is shaded and keeps copies of the body. The misfit $\lVert A \hat m - y\rVert$ shows the mistake: no image
+# explains these data with these maps. Forgotten prewhitening has no such sign. It only adds noise (section 7.6).
 #
 # </details>
 
@@ -745,12 +752,9 @@ figure
 # ## Summary
 #
 # 1. **A phase** takes the symmetry from k-space. Every number belongs to the magnitude world or to the scanner's.
-# 2. **Coils** see the same image with different weights. Two of them undo two-fold aliasing: a system of two
-#    equations for every pair of pixels.
-# 3. **The forward model** $y = U F S m + n$ and its adjoint $S^H F^{-1} U$ replace $U F$ and its adjoint. No method
-#    changes.
-# 4. **The g-factor** is the price: noise grows by $g \sqrt R$. A formula gives it on a lattice, repeated noise
-#    everywhere.
+# 2. **Two coils** undo two-fold aliasing: there are two equations for every pair of pixels.
+# 3. **The forward model** is $y = U F S m + n$, and its adjoint $S^H F^{-1} U$. No method changes.
+# 4. **Noise** grows in SENSE, most where coils hardly differ. Prewhitening keeps it as small as possible.
 # 5. **Raw data** are whitened, maps are estimated, and the image is scaled. Wrong maps raise the misfit; forgotten
 #    whitening only adds noise.
 
@@ -769,5 +773,5 @@ figure
 #   Medicine 47:1202, 2002.
 
 # %% [markdown]
-# **Next.** The course ends here. Back to the beginning: [01_sampling](01_sampling.ipynb). Or on, to raw data of your
-# own.
+# **Next:** The course ends here. You can go on with raw data of your own, or back to
+# [01_sampling](01_sampling.ipynb).

@@ -10,6 +10,7 @@ from ..data.phantom import phantom
 from .verdict import check, demand, demand_number, demand_tensor
 
 MARGIN = 1.0  # dB to beat k-t total variation by
+SAME = 1e-3  # images that differ by less, relative to their norm, count as one
 
 
 @check
@@ -99,13 +100,21 @@ def _fast_cine() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, float]:
     return kspace, A, image, _psnr(classical.kt_tv(kspace, A), image)
 
 
+@functools.cache
+def _shipped_image() -> torch.Tensor:
+    """What the network that comes with the package makes of that phantom."""
+    kspace, A, *_ = _fast_cine()
+    with torch.no_grad():
+        return methods.load("unrolled")(kspace, A)
+
+
 def _psnr(image: torch.Tensor, truth: torch.Tensor) -> float:
     return float(metrics.frame_metrics(image[0], truth[0])["psnr"].mean())
 
 
 @check
 def check_6_3(reconstruct: Callable) -> str:
-    """``reconstruct(kspace, A)``: a cine that is 1 dB better than k-t total variation at acceleration 8."""
+    """``reconstruct(kspace, A)``: a cine 1 dB better than k-t total variation, and not that of the shipped network."""
     kspace, A, truth, to_beat = _fast_cine()
     with torch.no_grad():
         found = reconstruct(kspace.clone(), A)
@@ -129,7 +138,13 @@ def check_6_3(reconstruct: Callable) -> str:
     demand(
         reached >= to_beat + MARGIN,
         f"{numbers}. It agrees with its data; what is missing lies between the lines. "
-        "Which rung of the ladder in section 6.7 is above k-t total variation?",
+        "Which rung of the ladder in section 6.6 is above k-t total variation?",
+    )
+    shipped = _shipped_image()
+    demand(
+        (found - shipped).norm() > SAME * shipped.norm(),
+        f"{numbers}. But it is the image of the network that comes with the package. Train one of your own, or do "
+        "something with this one: what does it make of the heart that beats backwards?",
     )
     return f"{reached:.2f} dB at acceleration 8, k-t total variation {to_beat:.2f} dB"
 

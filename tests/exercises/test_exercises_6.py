@@ -65,10 +65,10 @@ def test_best_weight():
 
 def test_beat_kt_tv(capsys):
     check, unrolled = exercises.check_6_3, methods.load("unrolled")
-    check(unrolled)
+    best = exercises.chapter6._shipped_image()
+    check(lambda y, u: 0.9 * best + 0.1 * classical.kt_tv(y, u))
     assert "k-t total variation" in capsys.readouterr().out
-    with torch.no_grad():
-        best = unrolled(*exercises.chapter6._fast_cine()[:2])
+    turned_away(check, unrolled, "it is the image of the network that comes with the package")
     turned_away(check, classical.zero_filled, "your cine has .* dB. k-t .* agrees with its data")
     turned_away(check, classical.view_sharing, "expected 1 dB more. It agrees with its data")
     turned_away(check, classical.kt_tv, "expected 1 dB more. It agrees with its data")
