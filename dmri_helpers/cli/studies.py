@@ -5,7 +5,7 @@ import math
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -194,3 +194,33 @@ class Sweep:
                 for metric in sweep.QUALITIES:
                     pairs = zip(row["values"], quality[metric], strict=True)
                     print(f"  {name}, {metric}:  " + "  ".join(f"{value:g}: {dB:.2f}" for value, dB in pairs))
+
+
+@dataclass(frozen=True)
+class Study:
+    """Train small networks with several seeds and compare them in pairs, with intervals.
+
+    A study that was interrupted goes on where it was: every run is kept in the folder of the study.
+
+    Example: dmri study consistency
+
+    Example: dmri study pieces --seeds 5 --out build/study
+    """
+
+    name: Annotated[Positional[Literal["consistency", "pieces"]], arg(metavar="NAME")]
+    """consistency: what the data step is worth; pieces: attention, temporal stage, loss and more of the dual U-Net"""
+    seeds: int = 3
+    """so many runs of every network"""
+    out: Path = Path("build/study")
+    """folder for the runs and the result: NAME.json, NAME.md, NAME.png"""
+
+    def __call__(self) -> None:
+        if not 1 <= self.seeds <= 100:
+            raise UsageError(f"--seeds {self.seeds}: expected 1 to 100")
+        from ..studies import study
+
+        chosen = study.STUDIES[self.name]
+        with writing_to(self.out / self.name / "runs"):
+            rows = study.run(chosen, range(self.seeds), self.out / self.name)
+            study.write(self.name, chosen, rows, self.out)
+        print((self.out / f"{self.name}.md").read_text(encoding="utf-8"))
