@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 from .. import profiles
 from ..results.files import finite
-from .output import EVALUATION_SEED, UsageError, check_output, open_source, writing_to
+from .output import EVALUATION_SEED, ChoosesSeries, UsageError, check_output, open_source, writing_to
 
 
 @dataclass(frozen=True, kw_only=True)
-class Undersampling:
+class Undersampling(ChoosesSeries):
     """What `evaluate` and `reconstruct` share."""
 
     method: str
@@ -52,7 +52,7 @@ class Undersampling:
         if not 0 <= self.mask_seed < 2**63:
             raise UsageError(f"--mask-seed {self.mask_seed}: expected a number from 0 to 2^63 - 1")
         reconstruct = find_bart() if self.method == "bart" else load(self.method)
-        cines = open_source(self.data, self.limit, seed=EVALUATION_SEED)
+        cines = open_source(self.data, self.limit, seed=EVALUATION_SEED, series=self.series)
         mask = ky_t_mask(
             cines.shape[1:], self.acceleration, self.center_lines, self.density, seed=self.mask_seed
         )

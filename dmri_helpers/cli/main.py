@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
         exit code: 0 done, 1 the report failed, 2 wrong input, 130 interrupted, 141 the output is no longer read
     """
-    argv = list(sys.argv[1:] if argv is None else argv)
+    argv = [_at_home(word) for word in (sys.argv[1:] if argv is None else argv)]
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without a sign must not cost a finished result
@@ -77,6 +77,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"dmri: error: {one_line(error)}", file=sys.stderr)
         return 2
     return 0
+
+
+def _at_home(word: str) -> str:
+    """Put the home folder in place of ``~``, also after ``--data=``, where a shell does not."""
+    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return option + equals + os.path.expanduser(value)
 
 
 def _parse(argv: list[str]) -> Callable[[], bool | None]:

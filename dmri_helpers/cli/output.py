@@ -4,7 +4,10 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+
+from tyro.conf import UseAppendAction
 
 from .. import profiles
 
@@ -14,9 +17,17 @@ EVALUATION_SEED = 2  # of phantoms: notebooks train on those of seed 0, the ship
 REMEDIES = {  # of a file that cannot be read as it is: what `DataError.remedy` names, in words of the command line
     "axes": "dmri import --axes says which axis is which, such as --axes yxnt",
     "key": "dmri import --key NAME chooses the array",
-    "series": "dmri import --series NUMBER chooses one",
+    "series": "dmri import --series NUMBER chooses one, and so does --series of every command that reads cines",
     "size": "dmri import --frames T --size N cuts and pads",
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChoosesSeries:
+    """What all commands that read cines share."""
+
+    series: UseAppendAction[tuple[int, ...]] = ()
+    """number of the DICOM series to read, as often as needed; by default all, if they agree in size"""
 
 
 class UsageError(ValueError):
@@ -35,13 +46,25 @@ def is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def open_source(source: str, limit: int | None, **phantom):
+def open_source(source: str, limit: int | None, **options):
     from ..data import open_cine
 
-    cines = open_cine(source, n=limit, **phantom)
+    cines = open_cine(source, n=limit, **options)
     for note in cines.notes if is_main_process() else ():
         print(f"dmri: note: {cines.source}: {note}", file=sys.stderr)
     return cines
+
+
+def too_few_to_split(cines) -> str:
+    """Say what is possible with cines of too few patients for a split; nothing where there are enough."""
+    patients = len(cines) if cines.groups is None else len(set(cines.groups.tolist()))
+    if patients >= 3:
+        return ""
+    having = f"{len(cines)} cines" if cines.groups is None else f"{patients} patient{'s' * (patients > 1)}"
+    return (
+        f"{having}: enough for dmri evaluate, reconstruct, sweep and fingerprint; training needs 3 patients or more, "
+        "for training, validation and test: dmri import takes several sources, a patient each"
+    )
 
 
 def check_output(path: Path | None, force: bool) -> None:

@@ -227,6 +227,9 @@ def put_in_order(path: Path, array: np.ndarray, axes: str | None, doubt: bool = 
     if array.size == 0:
         raise error(path, f"no values, shape {array.shape}", "at least one cine, frame, line and column")
     wanted = "ntyx"[-array.ndim :]
+    if axes is None and array.ndim == 4 and array.shape[-1] in (3, 4) and min(array.shape[1:3]) > 4:
+        found = f"an array {size_text(array.shape)}: a last axis of {array.shape[-1]}, as colours have"
+        raise error(path, found, "grey values, or the name of every axis", "axes")
     if axes is not None:
         if sorted(axes) != sorted(wanted):
             raise error(path, f"axes {axes!r} for shape {array.shape}", f"the letters of {wanted}, each once")

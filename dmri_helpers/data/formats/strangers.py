@@ -4,7 +4,7 @@ import os
 import zipfile
 from pathlib import Path
 
-from .raw import DataError, error
+from .raw import DataError, count_text, error
 
 _UNPACKED = "its files, unpacked into a folder"
 _CONVERTED = "the images as NIfTI, DICOM or .npy"
@@ -56,8 +56,8 @@ def _zip(path: Path) -> DataError | None:
             names = [name for name in archive.namelist() if not name.endswith("/")]
     except (OSError, zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError):
         return None
-    if not names or any(name.endswith(".npy") for name in names):
+    if not names or any(name.endswith(".npy") or name == "dataset" for name in names):
         return None
     if any(name.endswith("data.pkl") for name in names):
         return error(path, "a file of PyTorch with pickled objects, which are never loaded", "a .npz or .npy")
-    return error(path, f"a zip of {len(names)} files (the first {os.path.basename(names[0])!r})", _UNPACKED)
+    return error(path, f"a zip of {count_text(len(names), 'file')} (the first {os.path.basename(names[0])!r})", _UNPACKED)
