@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
+from itertools import islice
 from typing import Annotated
 
 import tyro
@@ -93,6 +94,8 @@ def _parse(argv: list[str]) -> Callable[[], bool | None]:
     """
     if argv[:2] == ["import", "acdc"]:
         argv = ["import acdc", *argv[2:]]
+    if argv[:1] in (["import"], ["sweep"]):
+        argv = _paths_together(argv)
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--model")
     first.add_argument("--profile")
@@ -130,6 +133,18 @@ def _parse(argv: list[str]) -> Callable[[], bool | None]:
         if not stop.code:
             raise
         raise UsageError(_one_line(messages.getvalue())) from None
+
+
+def _paths_together(argv: list[str]) -> list[str]:
+    """Move options behind the paths, which tyro takes only side by side where there may be any number."""
+    paths, options, words = [], [], iter(argv)
+    for word in words:
+        if not word.startswith("-"):
+            paths.append(word)
+            continue
+        has_value = "=" not in word and word not in ("-h", "--help", "--force", "--per-frame")
+        options += [word, *islice(words, int(has_value))]
+    return paths + options
 
 
 def _one_line(box: str) -> str:

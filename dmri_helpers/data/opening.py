@@ -26,6 +26,7 @@ from .phantom.cache import cached_phantoms
 PHANTOM_CINES = 28
 _KSPACE = 0.4  # share of the energy that no image has in its middle
 _LABELS, _MANY = 16, 4096  # so few different values among so many are labels
+_PHASE = np.pi, 4096  # the largest values of phase images
 _FAINT = 0.1  # largest magnitude of cines that were never scaled
 _OUTSHONE = 0.05  # of the largest magnitude: all but one in a thousand values are smaller
 _TOLERANCE = 1e-6  # rounding of magnitudes at the ends of [0, 1]
@@ -242,7 +243,7 @@ def _group_numbers(path: Path, groups: np.ndarray, n: int) -> np.ndarray:
 def _to_unit_magnitude(path: Path, raw: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """Check one cine after the other and bring all to magnitudes in [0, 1]; at most one copy of the whole."""
     n, integer = len(raw), raw.dtype.kind in "iu"
-    peak, lowest = np.empty(n), np.zeros(n)
+    peak, lowest, highest = np.empty(n), np.zeros(n), np.zeros(n)
     for i, cine in enumerate(tqdm(raw, desc="checking", unit="cine", delay=2)):
         parts = [cine.real, cine.imag] if raw.dtype.kind == "c" else [cine]
         low, high = [float(part.min()) for part in parts], [float(part.max()) for part in parts]
@@ -256,9 +257,13 @@ def _to_unit_magnitude(path: Path, raw: np.ndarray) -> tuple[np.ndarray, list[st
             raise _error(
                 path, f"a constant cine (number {i}, {cine.flat[0]:g} everywhere)", "an image that varies"
             )
-        lowest[i] = low[0] if raw.dtype.kind != "c" else 0
+        lowest[i], highest[i] = (low[0], high[0]) if raw.dtype.kind != "c" else (0, 0)
         _refuse_kspace(path, cine, i)
 
+    for end in _PHASE:  # of complex images by their angle, and of Siemens
+        if all(abs(extreme / end - 1) < 0.01 for extreme in (-lowest.min(), highest.max())):
+            found = f"values from {lowest.min():g} to {highest.max():g}, as phase images have"
+            raise _error(path, found, "magnitudes, or complex images")
     large, negative = peak > 1 + _TOLERANCE, lowest < -_TOLERANCE
     dtype = np.dtype(np.complex64 if raw.dtype.kind == "c" or negative.any() else np.float32)
     faint = peak.max() < _FAINT and not integer

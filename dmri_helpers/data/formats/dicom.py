@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .dicom_headers import CLOCKS, TIMES, Frame, begins_with_an_element, pixels, read_headers
-from .raw import DataError, Raw, count_text, error, list_text, size_text
+from .raw import Raw, count_text, error, list_text, size_text
 
 __all__ = ["begins_with_an_element", "dicom"]
 
@@ -126,7 +126,7 @@ def _chosen(path: Path, by_series: dict, numbers: Sequence[int], passed: Counter
             passed[f"derived images (series {', '.join(map(str, found))})"] += len(derived)
     kept = {key: of for key, of in kept.items() if of}
     shapes = {(len(frames), frames[0].shape) for of in kept.values() for frames in _in_slices(of)}
-    if len(kept) > 1 and len(shapes) > 1 and not numbers:
+    if len({of[0].number for of in kept.values()}) > 1 and len(shapes) > 1 and not numbers:
         raise error(path, listed, "one, or several of one size", "series")
     return kept
 
@@ -163,27 +163,20 @@ def _with_patients(frames: list[Frame]) -> tuple[list[Frame], list[str]]:
 
 
 def _mixed(frames: list[Frame]) -> bool:
-    """Whether frames of one series collide that lie in several folders, each of them with whole films."""
+    """Whether whole films of several folders lie on each other in one series."""
     frames = [frame for frame in frames if frame.kind not in _NO_MAGNITUDES]
     folders = _grouped(frames, lambda frame: str(frame.file.parent))
-    lengths = {len(film) for members in folders.values() for film in _in_slices(members)}
-    if len(folders) < 2 or len(lengths) > 1 or not all(_sortable(members) for members in folders.values()):
-        return False
-    return not _sortable(frames) or any(_repeated(members) for members in _in_slices(frames))
+    return len(folders) > 1 and any(
+        _collide(film, name) for film in _in_slices(frames) for name in (*TIMES, CLOCKS[2])
+    )
 
 
-def _sortable(frames: list[Frame]) -> bool:
-    try:
-        _time_of(_in_slices(frames))
-    except DataError:
-        return False
-    return True
-
-
-def _repeated(frames: list[Frame]) -> bool:
-    """Whether frames of one slice have the same number in different folders, each number once in every folder."""
-    held = [(str(frame.file.parent), frame.times.get("InstanceNumber")) for frame in frames]
-    return len({number for _, number in held}) < len(held) == len(set(held)) and held[0][1] is not None
+def _collide(frames: list[Frame], name: str) -> bool:
+    """Whether as many times of one slice repeat between folders, and in none, as the shortest film has frames."""
+    held = [(frame.file.parent, frame.times.get(name)) for frame in frames]
+    shortest = min(Counter(folder for folder, _ in held).values())
+    repeated = len(held) - len({time for _, time in held})
+    return len(set(held)) == len(held) and repeated >= shortest > 1 and None not in dict(held).values()
 
 
 def _past_midnight(frames: list[Frame]) -> None:
@@ -233,7 +226,7 @@ def _time_of(slices: list[list[Frame]]) -> str:
 def _listed(series: Iterable[list[Frame]]) -> str:
     """List series by their numbers, names and sizes, those that say the same once."""
     described = Counter(_describe(members) for members in series)
-    return list_text([f"{text} in {n} studies" if n > 1 else text for text, n in described.items()], "series")
+    return list_text([f"{text} {n} times" if n > 1 else text for text, n in described.items()], "series")
 
 
 def _describe(frames: list[Frame]) -> str:

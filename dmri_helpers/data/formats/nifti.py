@@ -29,6 +29,7 @@ from .raw import (
 from .strangers import stranger
 
 _LABELS = 20  # no set of labels has more classes, no image so few grey values
+_FEW_FRAMES = 4  # of a vector or a colour, not of a film
 _NAMES = {  # words in the name of a file that holds no magnitudes
     "labels": r"gt|labels?|seg(mentation)?|masks?|contours?",
     "phase, real or imaginary images": r"ph|phase|real|imag(inary)?|part-(phase|real|imag)",
@@ -55,6 +56,8 @@ def nifti(path: Path, axes: str | None = None) -> Raw:
         cines of shape ``(slice, t, y, x)``
     """
     array = _nifti_array(path, len(axes or "yxnt"), "axes")
+    if "phase" in (kind := no_image_by_its_name(path)) and array.min() < 0:
+        raise error(path, kind, "magnitudes")
     cines, notes = _in_order(path, array, axes)
     counted = ", n the slices" if array.ndim == 4 else ""
     taken = f"NIfTI array {size_text(array.shape)}: axes taken as ({', '.join(axes or 'yxnt')}){counted}"
@@ -67,9 +70,8 @@ def _in_order(path: Path, array: np.ndarray, axes: str | None) -> tuple[np.ndarr
     if axes is not None:
         return cines, []
     n, t, y, x = cines.shape
-    if doubt := axes_in_doubt(cines.shape) or (
-        f"a NIfTI array {size_text(array.shape)}, of 1 frame" if t == 1 else ""
-    ):
+    few = f"a NIfTI array {size_text(array.shape)}, of {count_text(t, 'frame')}"
+    if doubt := axes_in_doubt(cines.shape) or (few if t == 1 or t <= _FEW_FRAMES < n else ""):
         raise error(path, doubt, "y, x, slice, frame, or the name of every axis", "axes")
     more = f"more slices ({n}) than frames ({t}): are the axes in another order?"
     return cines, [more] if n > t else []
@@ -295,7 +297,7 @@ def _opened(path: Path, ndim: int | None = 4, remedy: str | None = None) -> Iter
         if ndim is not None and len(shape := _significant(image.shape, ndim)) != ndim:
             found = f"a {len(shape)}-D NIfTI file, {size_text(shape)}"
             expected = "4-D: y, x, slice, frame" if ndim == 4 else f"{ndim} dimensions"
-            raise error(path, found, expected, remedy)
+            raise error(path, found, expected, remedy if len(shape) == 3 else None)
         yield image, stream
 
 

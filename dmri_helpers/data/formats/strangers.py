@@ -60,4 +60,8 @@ def _zip(path: Path) -> DataError | None:
         return None
     if any(name.endswith("data.pkl") for name in names):
         return error(path, "a file of PyTorch with pickled objects, which are never loaded", "a .npz or .npy")
-    return error(path, f"a zip of {count_text(len(names), 'file')} (the first {os.path.basename(names[0])!r})", _UNPACKED)
+    return error(
+        path,
+        f"a zip of {count_text(len(names), 'file')} (the first {os.path.basename(names[0])!r})",
+        _UNPACKED,
+    )
