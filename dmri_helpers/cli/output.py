@@ -62,8 +62,8 @@ def too_few_to_split(cines) -> str:
         return ""
     having = f"{len(cines)} cines" if cines.groups is None else f"{patients} patient{'s' * (patients > 1)}"
     return (
-        f"{having}: enough for dmri evaluate, reconstruct, sweep and fingerprint; training needs 3 patients or more, "
-        "for training, validation and test: dmri import takes several sources, a patient each"
+        f"{having}: enough for dmri evaluate, reconstruct, sweep and fingerprint; dmri train needs patients, at "
+        "least 3 to split into training, validation and test: dmri import takes several sources, a patient each"
     )
 
 
