@@ -185,7 +185,7 @@ def data_source() -> str:
 
     A relative path counts from the working directory or, for notebooks, from the folder above.
     """
-    source = os.environ.get("DMRI_DATA") or "phantom"
+    source = os.path.expanduser(os.environ.get("DMRI_DATA") or "phantom")
     above = Path("..") / source
     return str(above) if source != "phantom" and not Path(source).exists() and above.exists() else source
 

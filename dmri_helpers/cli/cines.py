@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import Positional, UseAppendAction, arg
+from tyro.conf import Positional, arg
 
-from .output import UsageError, check_output, writing_to
+from .output import ChoosesSeries, UsageError, check_output, too_few_to_split, writing_to
 
 SEED_CINES = 200  # of the seed report's data set
 
@@ -80,7 +80,7 @@ class Phantom:
 
 
 @dataclass(frozen=True)
-class Info:
+class Info(ChoosesSeries):
     """Say what a file holds, what was taken for which axis, and what would be done to its values.
 
     Example: dmri info cine.npz
@@ -99,7 +99,7 @@ class Info:
         check_output(self.png, self.force)
         from ..data import Measured, open_cine, open_data
 
-        cines = open_cine(self.path) if self.path == "phantom" else open_data(self.path)
+        cines = open_cine(self.path) if self.path == "phantom" else open_data(self.path, series=self.series)
         n, t, y, x = cines.shape
         groups = "unknown" if cines.groups is None else f"{len(set(cines.groups.tolist()))}"
         print(f"{cines.source}: {n} cines of {t} frames, {y} phase-encode lines x {x} columns")
@@ -181,7 +181,7 @@ class Fetch:
 
 
 @dataclass(frozen=True)
-class Import:
+class Import(ChoosesSeries):
     """Read cines from NIfTI, DICOM, MATLAB, HDF5, ISMRMRD, .npy or .npz, say what was done, and write a .npz.
 
     Other commands read all these as well; here is where frames are dropped, images cropped and arrays chosen.
@@ -191,16 +191,17 @@ class Import:
 
     Example: dmri import dicom_folder/ cine.npz --series 5
 
+    Example: dmri import patient1.nii.gz patient2.nii.gz patient3/ cine.npz
+
     Example: dmri import cine.mat cine.npz --key images --axes yxt
 
     Example: dmri import acdc ACDC/ cine.npz --seed-recipe
     """
 
-    source: Annotated[Positional[Path], arg(metavar="SRC")]
-    """file, folder of DICOM files (searched to the bottom) or ACDC's folder of patients"""
-    out: Annotated[Positional[Path], arg(metavar="OUT.npz")]
-    """to write: 'dataset' (n, t, y, x) or, of raw data, 'kspace' (n, c, t, y, x) and 'mask' (n, t, y); 'groups', the
-    patient of every cine by number; 'coils' where there are"""
+    paths: Annotated[Positional[tuple[Path, ...]], arg(metavar="SRC [SRC ...] OUT.npz")]
+    """files, or folders of DICOM or NIfTI files (searched to the bottom), each of several a patient or as many as it
+    knows of; last the .npz to write: 'dataset' (n, t, y, x) or, of raw data, 'kspace' (n, c, t, y, x) and 'mask'
+    (n, t, y); 'groups', the patient of every cine by number; 'coils' where there are"""
     frames: int | None = None
     """only the first so many; by default all"""
     size: int | None = None
@@ -212,18 +213,22 @@ class Import:
     axes: str | None = None
     """what the axes of an array are, such as yxt or yxnt; by default tyx or ntyx, of NIfTI yxnt; with c, the coil, the
     array is k-space, such as tcyx"""
-    series: UseAppendAction[tuple[int, ...]] = ()
-    """number of the DICOM series to read; by default all, if they agree in size"""
     force: bool = False
     """overwrite what is there"""
 
     def __call__(self) -> None:
-        check_output(self.out, self.force)
-        from ..data import open_data
+        *sources, out = self.paths or [Path()]
+        if not sources or out.suffix.lower() != ".npz":
+            found = " ".join(map(str, self.paths)) or "nothing"
+            raise UsageError(
+                f"dmri import: found {found}; expected SRC [SRC ...] OUT.npz, the file to write last"
+            )
+        check_output(out, self.force)
+        from ..data import import_cines
 
         choices = {"key": self.key, "axes": self.axes, "series": self.series}
-        fitting = {"frames": self.frames, "size": self.size, "per_frame": self.per_frame}
-        _write_imported(open_data(self.source, **choices, **fitting), self.out)
+        options = choices | {"frames": self.frames, "size": self.size, "per_frame": self.per_frame}
+        _write_imported(import_cines(*sources, **options), out)
 
 
 @dataclass(frozen=True)
@@ -273,7 +278,7 @@ def _write_imported(cines, out: Path) -> None:
 
     arrays = {
         "groups": cines.groups,
-        "patient": getattr(cines, "patients", None),
+        "patient": cines.patients,
         "coils": None if cines.coils is None else cines.coils[:, :, 0].numpy(),
     }
     if isinstance(cines, Measured):
@@ -285,6 +290,6 @@ def _write_imported(cines, out: Path) -> None:
     arrays = {name: array for name, array in arrays.items() if array is not None}
     with writing_to(out):
         save_npz(out, arrays)
-    print("\n".join(cines.notes))
+    print("\n".join(cines.notes + [few for few in [too_few_to_split(cines)] if few]))
     name = "dataset" if "dataset" in arrays else "kspace"
     print(f"{out}: {len(cines)} cines, {name} of shape {arrays[name].shape}, {arrays[name].dtype}")

@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 from .. import profiles
 from ..results.files import finite
-from .output import EVALUATION_SEED, UsageError, check_output, open_source, writing_to
+from .output import EVALUATION_SEED, ChoosesSeries, UsageError, check_output, open_source, writing_to
 
 
 @dataclass(frozen=True, kw_only=True)
-class Undersampling:
+class Undersampling(ChoosesSeries):
     """What `evaluate` and `reconstruct` share."""
 
     method: str
@@ -55,7 +55,7 @@ class Undersampling:
         if not 0 <= self.mask_seed < 2**63:
             raise UsageError(f"--mask-seed {self.mask_seed}: expected a number from 0 to 2^63 - 1")
         reconstruct = find_bart() if self.method == "bart" else load(self.method)
-        cines = open_source(self.data, self.limit, measured, seed=EVALUATION_SEED)
+        cines = open_source(self.data, self.limit, measured, seed=EVALUATION_SEED, series=self.series)
         if self.is_measured(cines):
             print(f"dmri: note: {cines.source}: the lines are those that were measured", file=sys.stderr)
             return reconstruct, cines

@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
+from itertools import islice
 from typing import Annotated
 
 import tyro
@@ -22,7 +23,7 @@ from .cines import Fetch, Import, ImportACDC, Info, Phantom
 from .evaluate import Evaluate, Reconstruct
 from .output import PROFILES, UsageError, one_line
 from .report import Report
-from .studies import Bench, Fingerprint, Sweep
+from .studies import Bench, Fingerprint, Study, Sweep
 from .train import Train, command_to_go_on
 
 DESCRIPTION = """Undersample, reconstruct and measure dynamic MRI; train the networks of the course.
@@ -50,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
         exit code: 0 done, 1 the report failed, 2 wrong input, 130 interrupted, 141 the output is no longer read
     """
-    argv = list(sys.argv[1:] if argv is None else argv)
+    argv = [_at_home(word) for word in (sys.argv[1:] if argv is None else argv)]
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without a sign must not cost a finished result
@@ -79,6 +80,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _at_home(word: str) -> str:
+    """Put the home folder in place of ``~``, also after ``--data=``, where a shell does not."""
+    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return option + equals + os.path.expanduser(value)
+
+
 def _parse(argv: list[str]) -> Callable[[], bool | None]:
     """Read the arguments and return the command, ready to be called.
 
@@ -87,6 +94,8 @@ def _parse(argv: list[str]) -> Callable[[], bool | None]:
     """
     if argv[:2] == ["import", "acdc"]:
         argv = ["import acdc", *argv[2:]]
+    if argv[:1] in (["import"], ["sweep"]):
+        argv = _paths_together(argv)
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--model")
     first.add_argument("--profile")
@@ -113,6 +122,7 @@ def _parse(argv: list[str]) -> Callable[[], bool | None]:
                 | Annotated[ImportACDC, subcommand("import acdc")]
                 | Annotated[Fingerprint, subcommand("fingerprint")]
                 | Annotated[Sweep, subcommand("sweep")]
+                | Annotated[Study, subcommand("study")]
                 | Annotated[Bench, subcommand("bench")]
                 | Annotated[Fetch, subcommand("fetch")]
                 | Annotated[Report, subcommand("report")]
@@ -124,6 +134,18 @@ def _parse(argv: list[str]) -> Callable[[], bool | None]:
         if not stop.code:
             raise
         raise UsageError(_one_line(messages.getvalue())) from None
+
+
+def _paths_together(argv: list[str]) -> list[str]:
+    """Move options behind the paths, which tyro takes only side by side where there may be any number."""
+    paths, options, words = [], [], iter(argv)
+    for word in words:
+        if not word.startswith("-"):
+            paths.append(word)
+            continue
+        has_value = "=" not in word and word not in ("-h", "--help", "--force", "--per-frame")
+        options += [word, *islice(words, int(has_value))]
+    return paths + options
 
 
 def _one_line(box: str) -> str:

@@ -4,7 +4,10 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+
+from tyro.conf import UseAppendAction
 
 from .. import profiles
 
@@ -15,9 +18,17 @@ REMEDIES = {  # of a file that cannot be read as it is: what `DataError.remedy` 
     "axes": "dmri import --axes says which axis is which, such as --axes yxnt",
     "key": "dmri import --key NAME chooses the array",
     "reconstruct": "dmri reconstruct makes images of them, without a truth to compare with",
-    "series": "dmri import --series NUMBER chooses one",
+    "series": "dmri import --series NUMBER chooses one, and so does --series of every command that reads cines",
     "size": "dmri import --frames T --size N cuts and pads",
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChoosesSeries:
+    """What all commands that read cines share."""
+
+    series: UseAppendAction[tuple[int, ...]] = ()
+    """number of the DICOM series to read, as often as needed; by default all, if they agree in size"""
 
 
 class UsageError(ValueError):
@@ -36,17 +47,29 @@ def is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def open_source(source: str, limit: int | None, undersampled: bool = False, **phantom):
+def open_source(source: str, limit: int | None, undersampled: bool = False, **options):
     """Open cines and print their notes; k-space of which lines are missing only where ``undersampled`` allows it."""
     from ..data import open_cine, open_data
 
     if undersampled and source != "phantom":
-        cines = open_data(source, n=limit)
+        cines = open_data(source, n=limit, series=options.get("series", ()))
     else:
-        cines = open_cine(source, n=limit, **phantom)
+        cines = open_cine(source, n=limit, **options)
     for note in cines.notes if is_main_process() else ():
         print(f"dmri: note: {cines.source}: {note}", file=sys.stderr)
     return cines
+
+
+def too_few_to_split(cines) -> str:
+    """Say what is possible with cines of too few patients for a split; nothing where there are enough."""
+    patients = len(cines) if cines.groups is None else len(set(cines.groups.tolist()))
+    if patients >= 3:
+        return ""
+    having = f"{len(cines)} cines" if cines.groups is None else f"{patients} patient{'s' * (patients > 1)}"
+    return (
+        f"{having}: enough for dmri evaluate, reconstruct, sweep and fingerprint; dmri train needs patients, at "
+        "least 3 to split into training, validation and test: dmri import takes several sources, a patient each"
+    )
 
 
 def check_output(path: Path | None, force: bool) -> None:

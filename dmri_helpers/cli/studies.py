@@ -11,11 +11,11 @@ from tyro.conf import Positional, arg
 
 from .. import profiles
 from ..results.files import finite, lists_on_one_line
-from .output import EVALUATION_SEED, UsageError, check_output, open_source, writing_to
+from .output import EVALUATION_SEED, ChoosesSeries, UsageError, check_output, open_source, writing_to
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bench:
+class Bench(ChoosesSeries):
     """Measure this machine: quality and seconds of every method, training throughput, memory, start-up.
 
     Example: dmri bench --quick
@@ -45,10 +45,9 @@ class Bench:
         from ..results.files import write_text
         from ..studies import bench, bench_report
 
-        result = bench.run(
-            open_source(self.data, min(self.limit, 2) if self.quick else self.limit, seed=EVALUATION_SEED),
-            self.quick,
-        )
+        limit = min(self.limit, 2) if self.quick else self.limit
+        cines = open_source(self.data, limit, seed=EVALUATION_SEED, series=self.series)
+        result = bench.run(cines, self.quick)
         if self.json is not None:
             with writing_to(self.json):
                 write_text(self.json, jsonlib.dumps(finite(result), indent=1, allow_nan=False) + "\n")
@@ -62,7 +61,7 @@ class Bench:
 
 
 @dataclass(frozen=True)
-class Fingerprint:
+class Fingerprint(ChoosesSeries):
     """Compare cines with real ones: brightness, spectrum, motion and what undersampling does to them.
 
     The reference are short-axis cines of 20 frames of 192 x 192; most rows depend on that size. The distance z is
@@ -94,7 +93,7 @@ class Fingerprint:
         from ..results.tables import render
         from ..studies import fingerprint
 
-        cines = open_source(self.data, self.limit, seed=self.phantom_seed)
+        cines = open_source(self.data, self.limit, seed=self.phantom_seed, series=self.series)
         if cines.shape[1:] != fingerprint.REAL_SHAPE:
             sizes = (" x ".join(map(str, shape)) for shape in (cines.shape[1:], fingerprint.REAL_SHAPE))
             print("dmri: note: {}, the real cines {}: most rows depend on it".format(*sizes), file=sys.stderr)
@@ -134,7 +133,7 @@ class Fingerprint:
 
 
 @dataclass(frozen=True)
-class Sweep:
+class Sweep(ChoosesSeries):
     """Quality of the iterative classical methods against each of their parameters, the others at their defaults.
 
     Example: dmri sweep phantom cine.npz --json sweep.json --png sweep.png
@@ -164,7 +163,13 @@ class Sweep:
         from ..results.records import machine
         from ..studies import sweep
 
-        opened = [open_source(source, self.limit, seed=self.phantom_seed) for source in self.data]
+        options = {"seed": self.phantom_seed, "series": self.series}
+        opened = [
+            open_source(
+                source, self.limit, **(options if source != "phantom" else {"seed": self.phantom_seed})
+            )
+            for source in self.data
+        ]
         sets = {cines.source: cines for cines in opened}
         if len(sets) < len(opened):
             names = ", ".join(cines.source for cines in opened)

@@ -13,13 +13,22 @@ from tyro.conf import AvoidSubcommands, OmitArgPrefixes
 
 from .. import profiles
 from ..profiles import DualUNetConfig, TrainConfig, UnrolledConfig
-from .output import PROFILES, UsageError, check_writable, is_main_process, open_source, writing_to
+from .output import (
+    PROFILES,
+    ChoosesSeries,
+    UsageError,
+    check_writable,
+    is_main_process,
+    open_source,
+    too_few_to_split,
+    writing_to,
+)
 
 IMAGES_OF = 4  # test cines, at most
 
 
 @dataclass(frozen=True)
-class Train:
+class Train(ChoosesSeries):
     """Train a network; the defaults are those of the profile (DMRI_PROFILE, or --profile).
 
     The folder gets the configuration, the weights, the log (log.csv, output.txt, curves.png) and images of test
@@ -85,7 +94,10 @@ class Train:
         profile, config = PROFILES[self.profile], self.training
         limit = profile.n_cines if self.limit is None and self.data == "phantom" else self.limit
         with team.main_process_first():
-            cines = open_source(self.data, limit, shape=profile.shape, seed=self.phantom_seed)
+            options = {"shape": profile.shape, "seed": self.phantom_seed, "series": self.series}
+            cines = open_source(self.data, limit, **options)
+        if few := too_few_to_split(cines):
+            raise UsageError(f"{cines.source}: found {few}")
         parts = split(cines, self.split, seed=config.seed)
         train, validation, test = samples(parts, config)
         description = {

@@ -37,7 +37,11 @@ class Cines:
         ``(n, t, y, x)``
     indices
         shape ``(n,)``, which cines of the source these are
+    patients
+        shape ``(n,)``, the names that a public set gives its patients (``patient001``); None where there are none
     """
+
+    patients: np.ndarray | None = None
 
     def __init__(
         self,

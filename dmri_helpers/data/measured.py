@@ -29,6 +29,8 @@ class Measured:
         maps of the coils, shape ``(1 or n, c, 1, y, x)``; None: they are estimated from the central lines
     """
 
+    patients = None
+
     def __init__(
         self,
         kspace: np.ndarray,

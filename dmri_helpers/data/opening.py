@@ -7,6 +7,8 @@ message is one line.
 """
 
 import os
+import zlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,14 +19,18 @@ from tqdm import tqdm
 from .cines import Cines
 from .formats import reading
 from .formats.kspace import MIDDLE, energy_of, shares
-from .formats.nifti import acdc
-from .formats.raw import Raw
+from .formats.nifti import acdc, are_labels, no_image_by_its_name
+from .formats.nifti import is_nifti as is_nifti_file
+from .formats.raw import Raw, count_text, list_text, size_text
 from .formats.raw import error as _error
 from .measured import Measured, cines_of
 from .phantom.cache import cached_phantoms
 
 PHANTOM_CINES = 28
-_LABELS, _MANY = 8, 4096  # so few different values among so many are labels
+_LABELS, _MANY = 16, 4096  # so few different values among so many are labels
+_PHASE = np.pi, 4096  # the largest values of phase images
+_FAINT = 0.1  # largest magnitude of cines that were never scaled
+_OUTSHONE = 0.05  # of the largest magnitude: all but one in a thousand values are smaller
 _TOLERANCE = 1e-6  # rounding of magnitudes at the ends of [0, 1]
 
 
@@ -34,6 +40,7 @@ def open_cine(
     n: int | None = None,
     shape: tuple[int, int, int] = (20, 192, 192),
     seed: int = 0,
+    series: Sequence[int] = (),
 ) -> Cines:
     """Open fully sampled cines.
 
@@ -57,6 +64,8 @@ def open_cine(
         ``(t, y, x)``, of phantoms only
     seed
         of phantoms only; another seed gives other anatomies
+    series
+        of DICOM only: the numbers of the series to read
 
     Returns
     -------
@@ -70,19 +79,21 @@ def open_cine(
     if n is not None and n < 1:
         raise ValueError(f"the number of cines is at least 1, not {n}")
     if str(source) != "phantom":
-        cines = open_data(source, n=n)
+        cines = open_data(source, n=n, series=series)
         if isinstance(cines, Measured):
             lines = f"{cines.sampled.sum()} of {cines.sampled.size} lines"
             raise _error(
                 source, f"undersampled k-space ({lines})", "every line of every frame", "reconstruct"
             )
         return cines
+    if series:
+        raise _error("phantom", "data in which the option series means nothing", "no series")
     n = n or PHANTOM_CINES
     array, notes = cached_phantoms(n, tuple(shape), seed)
     return Cines(array, "phantom", np.arange(n), notes, seed)
 
 
-def open_data(source: str | Path, *, n: int | None = None, **options) -> "ImportedCines | Measured":
+def open_data(source: str | Path, *, n: int | None = None, **options) -> Cines | Measured:
     """Open a file or folder as `open_cine` does, and k-space of which lines are missing as well.
 
     Parameters
@@ -96,39 +107,103 @@ def open_data(source: str | Path, *, n: int | None = None, **options) -> "Import
     -------
         cines, or, if lines of k-space are missing, what was measured
     """
-    return _checked(reading.read(Path(source), n=n, **options), n)
+    return _checked(reading.read(_path(source), n=n, **options), n)
 
 
-class ImportedCines(Cines):
-    """Cines whose patients may have names.
-
-    Attributes
-    ----------
-    patients
-        shape ``(n,)``, the names that a public set gives its patients (``patient001``); None where there are none
-    """
-
-    patients: np.ndarray | None = None
-
-
-def import_cines(path: str | Path, **options) -> ImportedCines:
+def import_cines(path: str | Path, *others: str | Path, **options) -> Cines | Measured:
     """Read cines with the options that their file needs, and check them.
 
     Parameters
     ----------
     path
         a file or folder
+    others
+        more of them: every source is then a patient, or as many as it knows of; label files among them are left out
     options
         ``key``, ``axes``, ``series``, ``frames``, ``size``, ``per_frame``: see `formats.reading.read`
 
     Returns
     -------
-        the cines; their notes begin with those of the reader
+        the cines; their notes begin with those of the reader. Of one source k-space of which lines are missing, too
+
+    Raises
+    ------
+    DataError
+        also if sources differ in size, are the same, or hold the same images
     """
-    return _checked(reading.read(Path(path), **options))
+    paths = [_path(source) for source in (path, *others)]
+    if len(paths) == 1:
+        return _checked(reading.read(paths[0], **options))
+    seen: dict[str, Path] = {}
+    for one in paths:
+        if (same := seen.setdefault(os.path.realpath(one), one)) is not one:
+            raise _error(one, f"the same source as {same}", "each once, a patient each")
+    parts, left_out = [], []
+    for one in tqdm(paths, desc="sources", unit="source", delay=2):
+        reason = no_image_by_its_name(one)
+        if not reason:
+            raw = reading.read(one, **options)
+            reason = "labels by its values" if is_nifti_file(one) and are_labels(raw.cines) else ""
+        if reason:
+            left_out.append(f"{one.name} ({reason})")
+        else:
+            parts.append((one, _checked(raw)))
+            if isinstance(parts[-1][1], Measured):
+                raise _error(
+                    one, "undersampled k-space", "sources of which every line is there, or one alone"
+                )
+    if not parts:
+        raise _error(paths[0], f"no image in {list_text(left_out, 'sources')}", "one at least")
+    return _joined(parts, left_out)
 
 
-def import_acdc(path: str | Path, **options) -> ImportedCines:
+def _joined(parts: list[tuple[Path, Cines]], left_out: list[str]) -> Cines:
+    """Cines of several sources, a patient each or as many as a source knows of."""
+    first, one = parts[0]
+    groups, notes, seen = [], {}, {}
+    for path, cines in parts:
+        if cines.shape[1:] != one.shape[1:]:
+            found = f"cines of {size_text(cines.shape[1:])}, but of {size_text(one.shape[1:])} in {first}"
+            raise _error(path, found, "one size", "size")
+        if (cines.coils is None) != (one.coils is None) or (
+            one.coils is not None and cines.coils.shape[1] != one.coils.shape[1]
+        ):
+            raise _error(path, f"other coils than in {first}", "as many coils in all sources, or none")
+        for i in range(len(cines)):
+            if (same := seen.setdefault(zlib.crc32(cines[i].numpy()), path)) is not path:
+                raise _error(path, f"the same images as in {same} (cine {i})", "each patient once")
+        own = (
+            np.zeros(len(cines), int)
+            if cines.groups is None
+            else np.unique(cines.groups, return_inverse=True)[1]
+        )
+        groups.append(own + (groups[-1].max() + 1 if groups else 0))
+        for note in cines.notes:
+            notes.setdefault(note, []).append(path.name)
+    array = np.concatenate([cines.tensor().numpy() for _, cines in parts])
+    patients = len({number for own in groups for number in own.tolist()})
+    said = [
+        f"{count_text(len(parts), 'source')}, {count_text(patients, 'patient')}: {count_text(len(array), 'cine')}"
+    ]
+    said += [f"left out: {list_text(left_out, 'sources')}"] if left_out else []
+    said += [
+        f"{', '.join(names[:4])}{', ...' if len(names) > 4 else ''}: {note}" for note, names in notes.items()
+    ]
+    measured = [cines.kspace(range(len(cines))) for _, cines in parts if cines.measured]
+    kspace = np.concatenate(measured) if len(measured) == len(parts) else None
+    joined = Cines(array, one.source, np.concatenate(groups), said, kspace=kspace)
+    if one.coils is not None:
+        joined.coils = torch.cat([cines.coils.expand(len(cines), -1, -1, -1, -1) for _, cines in parts])
+    if all(cines.patients is not None for _, cines in parts):
+        joined.patients = np.concatenate([cines.patients for _, cines in parts])
+    return joined
+
+
+def _path(source: str | Path) -> Path:
+    return Path(os.path.expanduser(source))
+
+
+def import_acdc(path: str | Path, **options) -> Cines:
     """Read the data set ACDC as the seed report did, and check it.
 
     Parameters
@@ -142,17 +217,17 @@ def import_acdc(path: str | Path, **options) -> ImportedCines:
     -------
         the cines, with the names of their patients
     """
-    return _checked(acdc(Path(path), **options))
+    return _checked(acdc(_path(path), **options))
 
 
-def _checked(raw: Raw, n: int | None = None) -> ImportedCines | Measured:
+def _checked(raw: Raw, n: int | None = None) -> Cines | Measured:
     """Check and scale what a reader handed on, at most the first ``n`` cines."""
     if raw.kspace is not None:
         return _checked_kspace(raw, n)
     groups = None if raw.groups is None else _group_numbers(raw.path, raw.groups, len(raw.cines))[:n]
     array, notes = _to_unit_magnitude(raw.path, raw.cines[:n])
     source = os.path.basename(os.path.abspath(raw.path))
-    cines = ImportedCines(array, source, groups, [*raw.notes, *notes])
+    cines = Cines(array, source, groups, [*raw.notes, *notes])
     cines.patients = None if raw.patients is None else raw.patients[:n]
     if raw.coils is not None:
         cines.coils, changed = _to_unit_sensitivity(raw.path, _first(raw.coils, n))
@@ -204,7 +279,7 @@ def _group_numbers(path: Path, groups: np.ndarray, n: int) -> np.ndarray:
 def _to_unit_magnitude(path: Path, raw: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """Check one cine after the other and bring all to magnitudes in [0, 1]; at most one copy of the whole."""
     n, integer = len(raw), raw.dtype.kind in "iu"
-    peak, lowest = np.empty(n), np.zeros(n)
+    peak, lowest, highest = np.empty(n), np.zeros(n), np.zeros(n)
     for i, cine in enumerate(tqdm(raw, desc="checking", unit="cine", delay=2)):
         parts = [cine.real, cine.imag] if raw.dtype.kind == "c" else [cine]
         low, high = [float(part.min()) for part in parts], [float(part.max()) for part in parts]
@@ -218,13 +293,18 @@ def _to_unit_magnitude(path: Path, raw: np.ndarray) -> tuple[np.ndarray, list[st
             raise _error(
                 path, f"a constant cine (number {i}, {cine.flat[0]:g} everywhere)", "an image that varies"
             )
-        lowest[i] = low[0] if raw.dtype.kind != "c" else 0
+        lowest[i], highest[i] = (low[0], high[0]) if raw.dtype.kind != "c" else (0, 0)
         _refuse_kspace(path, cine, i)
 
+    for end in _PHASE:  # of complex images by their angle, and of Siemens
+        if all(abs(extreme / end - 1) < 0.01 for extreme in (-lowest.min(), highest.max())):
+            found = f"values from {lowest.min():g} to {highest.max():g}, as phase images have"
+            raise _error(path, found, "magnitudes, or complex images")
     large, negative = peak > 1 + _TOLERANCE, lowest < -_TOLERANCE
     dtype = np.dtype(np.complex64 if raw.dtype.kind == "c" or negative.any() else np.float32)
-    scale = np.where(large | integer, peak, 1.0)
-    notes = _doubts(raw[0])
+    faint = peak.max() < _FAINT and not integer
+    scale = np.where(large | integer | faint, peak, 1.0)
+    notes = _doubts(raw)
     if integer:
         notes.append(
             f"integers ({raw.dtype}): every cine divided by its largest magnitude (up to {peak.max():g})"
@@ -233,14 +313,17 @@ def _to_unit_magnitude(path: Path, raw: np.ndarray) -> tuple[np.ndarray, list[st
         notes.append(
             f"{large.sum()} of {n} cines exceed 1 (up to {peak.max():g}): divided by their largest magnitudes"
         )
+    elif faint:
+        notes.append(f"the largest magnitude is only {peak.max():g}: every cine divided by its own")
     if negative.any():
         notes.append(
             f"{negative.sum()} of {n} cines have negative values (down to {lowest.min():g}): "
-            "kept as the sign of a complex image; a mean that was subtracted has to be added back first"
+            "kept as the sign of a complex image; a mean that was subtracted has to be added back first, and "
+            "phase images are no cines"
         )
     if not integer and raw.dtype not in (np.float32, np.complex64):
         notes.append(f"{raw.dtype} converted to {dtype}")
-    if peak.max() < 0.5 and not integer:
+    if _FAINT <= peak.max() < 0.5 and not integer:
         notes.append(f"the largest magnitude is only {peak.max():g}: PSNR and SSIM take the peak to be 1")
 
     if raw.dtype == dtype and raw.dtype.isnative and (scale == 1).all():
@@ -263,9 +346,25 @@ def _refuse_kspace(path: Path, cine: np.ndarray, i: int) -> None:
             raise _error(path, found, "images; an array of k-space is named kspace, or has its axes named")
 
 
-def _doubts(cine: np.ndarray) -> list[str]:
-    """Note what is odd about a cine that could be an image all the same."""
-    values = len(np.unique(cine)) if cine.size >= _MANY else _MANY
-    return [f"only {values} different values in cine 0: labels or a mask, not an image?"] * (
-        values <= _LABELS
-    )
+def _doubts(cines: np.ndarray) -> list[str]:
+    """Note what is odd about cines that could be images all the same, of each kind the first."""
+    notes: dict[str, str] = {}
+    for i, cine in enumerate(cines):
+        if cine.size < _MANY:
+            continue
+        step = max(1, int((cine.size / 2**16) ** 0.5))
+        some = cine[:, ::step, ::step]
+        if len(np.unique(some)) <= _LABELS and (values := len(np.unique(cine))) <= _LABELS:
+            notes.setdefault(
+                "labels", f"only {values} different values in cine {i}: labels or a mask, not an image?"
+            )
+        if len(cine) > 1 and all((frame == cine[0]).all() for frame in cine[1:]):
+            notes.setdefault("still", f"nothing moves in cine {i}: all its {len(cine)} frames are the same")
+        magnitude = np.abs(some.astype(np.result_type(some.dtype, np.float32)))
+        if np.quantile(magnitude, 0.999) < _OUTSHONE * np.abs(cine).max():
+            notes.setdefault(
+                "outshone",
+                f"a few values of cine {i} outshine all others, which are below {_OUTSHONE:g} of the largest: "
+                "faulty pixels? PSNR and SSIM take the largest to be 1",
+            )
+    return list(notes.values())

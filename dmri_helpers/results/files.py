@@ -70,7 +70,8 @@ def save_npz(path: Path, arrays: Mapping[str, Any]) -> None:
 
 def cache_folder() -> Path:
     """Where phantoms and fetched cines are kept: the environment variable ``DMRI_CACHE``, or ``~/.cache/dmri``."""
-    return Path(os.environ.get("DMRI_CACHE") or Path.home() / ".cache" / "dmri")
+    named = os.environ.get("DMRI_CACHE")
+    return Path(os.path.expanduser(named)) if named else Path.home() / ".cache" / "dmri"
 
 
 def finite(value: Any, digits: int = 17) -> Any:

@@ -62,10 +62,20 @@ class Study:
 
 _CASCADE = UnrolledConfig(cascades=3, features=12, start="view_sharing")
 _BOTH = TrainConfig(
-    epochs=16, batch_size=1, learning_rate=2e-3, loss="l1", crop=32, clip=0.03, phase=1.3, noise=0.05, augment=True
+    epochs=16,
+    batch_size=1,
+    learning_rate=2e-3,
+    loss="l1",
+    crop=32,
+    clip=0.03,
+    phase=1.3,
+    noise=0.05,
+    augment=True,
 )
 _UNET = DualUNetConfig(frames=16, init_features=8, depth=2, resnet_features=16, start="zero_filled")
-_REPORT = TrainConfig(epochs=16, batch_size=1, learning_rate=2e-3, crop=64, phase=1.3, noise=0.05, augment=True)
+_REPORT = TrainConfig(
+    epochs=16, batch_size=1, learning_rate=2e-3, crop=64, phase=1.3, noise=0.05, augment=True
+)
 STUDIES = {
     "consistency": Study(
         question="Is it the data step that makes a cascade better than a network alone?",
@@ -162,7 +172,9 @@ def _with_one_step(model: torch.nn.Module) -> Callable:
     return lambda kspace, A: A.closest(model(kspace, A), A.adjoint(kspace), torch.inf)
 
 
-def compare(rows: Sequence[Mapping], reference: str, score: str = "psnr_volume", draws: int = 4000) -> list[dict]:
+def compare(
+    rows: Sequence[Mapping], reference: str, score: str = "psnr_volume", draws: int = 4000
+) -> list[dict]:
     """Differences from the reference, paired by cine and seed, with an interval of 95 % over both.
 
     The interval is that of a hierarchical bootstrap [1]_: seeds are drawn with replacement, and cines with replacement
@@ -223,7 +235,9 @@ def table(found: Sequence[Mapping]) -> str:
             "row": one["row"],
             "PSNR (dB)": f"{one['score']:.2f}",
             "difference (dB)": "" if one["verdict"] == "reference" else f"{one['mean']:+.2f}",
-            "95 % interval": "" if one["verdict"] == "reference" else f"{one['low']:+.2f} to {one['high']:+.2f}",
+            "95 % interval": ""
+            if one["verdict"] == "reference"
+            else f"{one['low']:+.2f} to {one['high']:+.2f}",
             "verdict": one["verdict"],
             "seeds x cines": f"{one['seeds']} x {one['cines']}",
         }
@@ -236,7 +250,9 @@ def table(found: Sequence[Mapping]) -> str:
 def figure(found: Sequence[Mapping]) -> Figure:
     """A forest plot: differences from the reference with their intervals, a panel for each world."""
     worlds = list(dict.fromkeys(one["world"] for one in found))
-    drawn, axes = plt.subplots(1, len(worlds), squeeze=False, sharey=True, figsize=(4.2 * len(worlds) + 1.5, 3.4))
+    drawn, axes = plt.subplots(
+        1, len(worlds), squeeze=False, sharey=True, figsize=(4.2 * len(worlds) + 1.5, 3.4)
+    )
     for ax, world in zip(axes[0], worlds, strict=True):
         rows = [one for one in found if one["world"] == world][::-1]
         for place, one in enumerate(rows):
@@ -254,7 +270,9 @@ def write(name: str, study: Study, rows: Sequence[Mapping], folder: Path) -> Non
     from .. import plotting
 
     found = compare(rows, study.reference)
-    record(folder / f"{name}.json", question=study.question, reference=study.reference, compared=found, runs=rows)
+    record(
+        folder / f"{name}.json", question=study.question, reference=study.reference, compared=found, runs=rows
+    )
     command = f"dmri study {name} --seeds {len({row['seed'] for row in rows})}"
     write_text(folder / f"{name}.md", f"{study.question} `{command}`\n\n{table(found)}\n")
     plotting.save(figure(found), folder / f"{name}.png")

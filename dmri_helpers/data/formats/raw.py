@@ -213,14 +213,29 @@ def reading_error(path: Path, wrong: Exception) -> DataError:
     return error(path, f"a file that cannot be opened ({getattr(wrong, 'strerror', None) or wrong})")
 
 
+def refuse_dangling(path: Path) -> None:
+    """Refuse a link whose file is not there."""
+    if os.path.islink(path) and not os.path.exists(path):
+        found = f"a link to {os.readlink(path)}, where nothing is"
+        raise error(path, found, "the file itself (git annex get, datalad get, or a copy)")
+
+
 def files_in(folder: Path) -> list[Path]:
-    """List all files in a folder and below, hidden ones left out."""
+    """List all files in a folder and below, also behind links, hidden ones left out."""
 
     def refuse(wrong: OSError) -> None:
         raise error(wrong.filename, f"a folder that cannot be read ({wrong.strerror})", "one that can be")
 
-    files = [Path(root, name) for root, _, names in os.walk(folder, onerror=refuse) for name in names]
-    files = sorted(file for file in files if not file.name.startswith("."))
+    files, seen = [], set()
+    for root, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        if os.path.realpath(root) in seen:  # a link that leads in a circle
+            folders.clear()
+            continue
+        seen.add(os.path.realpath(root))
+        files += [Path(root, name) for name in names if not name.startswith(".")]
+    for file in files:
+        refuse_dangling(file)
+    files = sorted(file for file in files if os.path.isfile(file))
     if not files:
         raise error(folder, "a folder without files")
     return files
@@ -239,6 +254,9 @@ def put_in_order(path: Path, array: np.ndarray, axes: str | None, doubt: bool = 
     if array.size == 0:
         raise error(path, f"no values, shape {array.shape}", "at least one cine, frame, line and column")
     wanted = "ntyx"[-array.ndim :]
+    if axes is None and array.ndim == 4 and array.shape[-1] in (3, 4) and min(array.shape[1:3]) > 4:
+        found = f"an array {size_text(array.shape)}: a last axis of {array.shape[-1]}, as colours have"
+        raise error(path, found, "grey values, or the name of every axis", "axes")
     if axes is not None:
         if sorted(axes) != sorted(wanted):
             raise error(path, f"axes {axes!r} for shape {array.shape}", f"the letters of {wanted}, each once")

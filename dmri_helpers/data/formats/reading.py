@@ -13,7 +13,8 @@ from .arrays import hdf5, matlab, npy, npz
 from .bart import bart, is_bart
 from .dicom import begins_with_an_element, dicom
 from .nifti import acdc, is_nifti, nifti, nifti_folder
-from .raw import Raw, error, files_in, one_size, reading_error
+from .raw import Raw, error, files_in, one_size, reading_error, refuse_dangling
+from .strangers import stranger
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
@@ -79,6 +80,9 @@ def _reader(path: Path) -> tuple[Callable[..., Raw], tuple[str, ...]]:
         if any(name.endswith((".nii", ".nii.gz")) for name in names):
             return nifti_folder, ("axes",)
         return dicom, ("series",)
+    refuse_dangling(path)
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise error(path, "neither a file nor a folder")
     try:
         with path.open("rb") as file:
             head = file.read(520)
@@ -88,6 +92,8 @@ def _reader(path: Path) -> tuple[Callable[..., Raw], tuple[str, ...]]:
         raise reading_error(path, wrong) from None
     if not head:
         raise error(path, "an empty file")
+    if named := stranger(path, head):
+        raise named
     if head.startswith(b"\x93NUMPY"):
         return npy, ("axes",)
     if head.startswith(b"PK"):
@@ -102,6 +108,8 @@ def _reader(path: Path) -> tuple[Callable[..., Raw], tuple[str, ...]]:
         return bart, ()
     if head.startswith(b"MATLAB 5.0"):
         return matlab, ("key", "axes")
+    if head.startswith(b"\x1f\x8b"):
+        raise error(path, "a file packed by gzip, with no NIfTI inside", "its files, unpacked into a folder")
     raise error(
         path, f"a file that is neither zip nor .npy nor another of these (it begins with {head[:6]!r})"
     )
