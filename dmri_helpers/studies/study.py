@@ -17,7 +17,7 @@ import torch
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from .. import methods
+from .. import methods, plotting
 from ..data import UndersampledCines, open_cine, samples
 from ..plotting import COLORS
 from ..plotting.style import house_style
@@ -265,14 +265,18 @@ def figure(found: Sequence[Mapping]) -> Figure:
     return drawn
 
 
-def write(name: str, study: Study, rows: Sequence[Mapping], folder: Path) -> None:
-    """Write results, table and forest plot of a study: ``NAME.json``, ``NAME.md``, ``NAME.png``."""
-    from .. import plotting
-
+def write(
+    study: Study, rows: Sequence[Mapping], command: str, json_to: Path, md_to: Path, png_to: Path
+) -> None:
+    """Write results, table and forest plot of a study."""
     found = compare(rows, study.reference)
     record(
-        folder / f"{name}.json", question=study.question, reference=study.reference, compared=found, runs=rows
+        json_to,
+        question=study.question,
+        reference=study.reference,
+        command=command,
+        compared=found,
+        runs=rows,
     )
-    command = f"dmri study {name} --seeds {len({row['seed'] for row in rows})}"
-    write_text(folder / f"{name}.md", f"{study.question} `{command}`\n\n{table(found)}\n")
-    plotting.save(figure(found), folder / f"{name}.png")
+    write_text(md_to, f"{study.question} `{command}`\n\n{table(found)}\n")
+    plotting.save(figure(found), png_to)
