@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .. import profiles
 
+_NAME, _PATH = 150, 3500  # bytes; systems allow 255 and 4096, and a temporary file has a longer name
 PROFILES = {profile.name: profile for profile in (profiles.TINY, profiles.DEMO, profiles.FULL)}
 EVALUATION_SEED = 2  # of phantoms: notebooks train on those of seed 0, the shipped cascade on those of seed 1
 
@@ -26,8 +27,16 @@ class UsageError(ValueError):
 def one_line(error: BaseException) -> str:
     """Say in one line what is wrong, and which option helps where the error names one."""
     message = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, profiles.OptionError):
+        return option_named(message)
     remedy = getattr(error, "remedy", None)
     return f"{message}; {REMEDIES[remedy]}" if remedy else message
+
+
+def option_named(message: str) -> str:
+    """Begin what a configuration says of one of its options with the name that the option has on the command line."""
+    name, _, said = message.partition(" ")
+    return f"--{name.replace('_', '-')} {said}"
 
 
 def is_main_process() -> bool:
@@ -50,12 +59,17 @@ def check_output(path: Path | None, force: bool) -> None:
         return
     if path.is_dir():
         raise UsageError(f"{path}: found a folder; expected the name of a file to write")
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path}: found no plain file; expected the name of one")
     if path.exists() and not force:
         raise UsageError(f"{path}: found an existing file; expected a new name, or --force to overwrite it")
     check_writable(path)
 
 
 def check_writable(path: Path) -> None:
+    """Say now that a file or folder cannot be made, or that its name leaves no room for that of a temporary file."""
+    if len(os.fsencode(path.name)) > _NAME or len(os.fsencode(path.absolute())) > _PATH:
+        raise UsageError(f"{path}: found a name of {len(os.fsencode(path))} bytes; expected a shorter one")
     above = next(folder for folder in path.absolute().parents if folder.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise UsageError(f"{path}: cannot be written; expected a folder that can be written to")

@@ -5,7 +5,7 @@ import math
 import os
 import shlex
 import time
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -68,7 +68,6 @@ class Train:
         began = time.perf_counter()
         if is_main_process():
             _check_run_folder(self.out, self.resume)
-        _check_options(self.network, self.training)
         if self.max_minutes is not None and not self.max_minutes > 0:
             raise UsageError(f"--max-minutes {self.max_minutes:g}: expected more than 0")
         import torch
@@ -84,6 +83,8 @@ class Train:
         team = processes(device)
         profile, config = PROFILES[self.profile], self.training
         limit = profile.n_cines if self.limit is None and self.data == "phantom" else self.limit
+        network = methods.build(self.network, config.seed)
+        started = {} if self.weights is None else {"started_from": _load_weights(network, self.weights)}
         with team.main_process_first():
             cines = open_source(self.data, limit, shape=profile.shape, seed=self.phantom_seed)
         parts = split(cines, self.split, seed=config.seed)
@@ -92,10 +93,7 @@ class Train:
             "network": methods.describe_network(self.network),
             "data": describe_data(train, validation),
             "sampling": {"training": train.describe(), "validation": validation.describe()},
-        }
-        network = methods.build(self.network, config.seed)
-        if self.weights is not None:
-            description["started_from"] = _load_weights(network, self.weights)
+        } | started
         ladder = {
             "zero_filled": classical.zero_filled,
             "view_sharing": classical.view_sharing,
@@ -167,33 +165,6 @@ def _check_run_folder(path: Path, resume: bool) -> None:
     if found and "config.json" not in found:
         raise UsageError(f"{path}: found no run to resume; expected config.json and checkpoint.pt")
     check_writable(path)
-
-
-def _check_options(*configs: DualUNetConfig | UnrolledConfig | TrainConfig) -> None:
-    may_be_zero = {
-        "branches",
-        "resnet_features",
-        "resnet_blocks",
-        "blocks",
-        "crop",
-        "center_lines",
-        "center_lines_to",
-        "coils",
-        "cines_per_epoch",
-        "seed",
-    }
-    for config in configs:
-        for option in fields(config):
-            value = getattr(config, option.name)
-            lowest = 1 if isinstance(value, int) and option.name not in may_be_zero else 0
-            if not isinstance(value, (bool, str)) and not value >= lowest:
-                raise UsageError(f"--{option.name.replace('_', '-')} {value}: expected at least {lowest}")
-    dropout = getattr(configs[0], "dropout", 0)
-    if dropout >= 1:
-        raise UsageError(f"--dropout {dropout}: expected a probability below 1")
-    ema = getattr(configs[-1], "ema", 0)
-    if ema >= 1:
-        raise UsageError(f"--ema {ema:g}: expected a decay below 1, such as 0.99")
 
 
 def _finish_output_txt(path: Path, rows: list[dict], table: str) -> None:

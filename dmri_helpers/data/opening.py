@@ -14,7 +14,7 @@ import torch
 from tqdm import tqdm
 
 from .cines import Cines
-from .formats import reading
+from .formats import guard, reading
 from .formats.nifti import acdc
 from .formats.raw import Raw
 from .formats.raw import error as _error
@@ -117,12 +117,14 @@ def import_acdc(path: str | Path, **options) -> ImportedCines:
     -------
         the cines, with the names of their patients
     """
+    guard.source(Path(path))
     return _checked(acdc(Path(path), **options))
 
 
 def _checked(raw: Raw, n: int | None = None) -> ImportedCines:
     """Check and scale what a reader handed on, at most the first ``n`` cines."""
     groups = None if raw.groups is None else _group_numbers(raw.path, raw.groups, len(raw.cines))[:n]
+    guard.fits(raw.path, raw.cines[0].shape, 8)
     array, notes = _to_unit_magnitude(raw.path, raw.cines[:n])
     source = os.path.basename(os.path.abspath(raw.path))
     cines = ImportedCines(array, source, groups, [*raw.notes, *notes])
@@ -203,11 +205,11 @@ def _to_unit_magnitude(path: Path, raw: np.ndarray) -> tuple[np.ndarray, list[st
 
     if raw.dtype == dtype and raw.dtype.isnative and (scale == 1).all():
         return raw, notes
-    out = (
-        raw
-        if raw.dtype == dtype and raw.dtype.isnative and raw.flags.writeable
-        else np.empty(raw.shape, dtype)
-    )
+    if raw.dtype == dtype and raw.dtype.isnative and raw.flags.writeable:
+        out = raw
+    else:
+        guard.fits(path, raw.shape, dtype.itemsize)
+        out = np.empty(raw.shape, dtype)
     for i in range(n):
         out[i] = raw[i] / scale[i]
     return out, notes

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from . import guard
 from .raw import Raw, count_text, error, files_in, list_text, reading_file, size_text
 
 TIMES = (  # what puts DICOM frames in order: the first that all frames have and that tells them apart
@@ -80,6 +81,7 @@ def dicom(path: Path, series: Sequence[int] = ()) -> Raw:
     patients = [frames[0].patient for frames in slices]
     numbers = {patient: i for i, patient in enumerate(dict.fromkeys(patients))}
 
+    guard.fits(path, (sum(frames[0].shape[0] * frames[0].shape[1] * len(frames) for frames in slices),), 4)
     used = dict.fromkeys(frame.file for frames in slices for frame in frames)
     pixels = {file: _pixels(file) for file in tqdm(used, "DICOM", unit="file", delay=2)}
     rescaled = any((frame.slope, frame.intercept) != (1, 0) for frames in slices for frame in frames)
@@ -147,6 +149,7 @@ def _dicom_frames(path: Path) -> tuple[list[_Frame], list[str]]:
                 passed["copies"] += 1
             else:
                 seen.add(identifier)
+                guard.dicom(file, header)
                 frames += [_frame(file, header, i) for i in range(int(header.get("NumberOfFrames") or 1))]
     passed.update(f"{frame.part} images" for frame in frames if frame.part != "magnitude")
     frames = [frame for frame in frames if frame.part == "magnitude"]
@@ -162,6 +165,7 @@ def _dataset(file: Path, **options):
     import pydicom
     from pydicom.errors import InvalidDicomError
 
+    guard.deflated(file)
     try:
         return pydicom.dcmread(file, **options)
     except InvalidDicomError:

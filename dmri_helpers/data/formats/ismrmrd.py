@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from . import guard
 from .raw import Raw, count_text, error, reading_file
 
 _NO_IMAGE = (19, 20, 23, 24, 26, 27, 28, 29, 30)  # ISMRMRD flags: noise, calibration, navigators and the like
@@ -54,6 +55,8 @@ def ismrmrd(path: Path, key: str = "dataset") -> Raw:
             encoding.encodedSpace.fieldOfView_mm,
             encoding.reconSpace.fieldOfView_mm,
         )
+        coils = int(heads["active_channels"][0])
+        guard.fits(path, (len(slices) * len(times) + 4 * coils, matrix.y, matrix.x), 8)
         count = np.zeros((len(slices), len(times), matrix.y), int)
         np.add.at(count, (slice_index, time_index, row), 1)
         lacking = count[:, :, wanted] == 0
@@ -66,7 +69,6 @@ def ismrmrd(path: Path, key: str = "dataset") -> Raw:
         width = min(matrix.x, round(matrix.x * view.x / whole.x))
         height = min(matrix.y, round(matrix.y * view.y / whole.y))
         cines = np.empty((len(slices), len(times), height, width), np.float32)
-        coils = int(heads["active_channels"][0])
         for s, t in tqdm(
             np.ndindex(cines.shape[:2]), "ISMRMRD", len(slices) * len(times), unit="frame", delay=2
         ):
