@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from .. import profiles
 from ..results.files import finite
-from .output import EVALUATION_SEED, UsageError, check_output, open_source, writing_to
+from .output import EVALUATION_SEED, UsageError, check_output, open_source, warn_of_results, writing_to
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +114,7 @@ class Evaluate(Undersampling):
 
         reconstruct, undersampled = self.open()
         rows = training.evaluate(reconstruct, undersampled, title=self.name)
+        warn_of_results(self.name, (row["nmse"] < float("inf") for row in rows))
         summary = metrics.summarise(rows)
         if self.json is not None:
             seconds = sum(row["seconds"] for row in rows) / len(rows)
@@ -153,6 +154,7 @@ class Reconstruct(Undersampling):
             for i, (kspace, A, _) in enumerate(batches):
                 image = reconstruct(kspace, A)[0]
                 dataset[i] = image if self.complex else image.abs()
+        warn_of_results(self.name, (np.isfinite(image).all() for image in dataset))
         description = np.array(jsonlib.dumps(self.describe(undersampled)))
         arrays = {"dataset": dataset, "mask": undersampled.mask[0].numpy(), "description": description}
         if undersampled.cines.groups is not None:

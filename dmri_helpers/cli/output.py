@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -73,6 +73,17 @@ def check_writable(path: Path) -> None:
     above = next(folder for folder in path.absolute().parents if folder.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise UsageError(f"{path}: cannot be written; expected a folder that can be written to")
+
+
+def warn_of_results(name: str, finite: Iterable[bool]) -> None:
+    """Say loudly which cines a method turned into what is no number."""
+    if bad := [str(number) for number, is_finite in enumerate(finite) if not is_finite]:
+        listed = ", ".join(bad[:8]) + (", ..." if bad[8:] else "")
+        said = f"NaN or infinity in the reconstruction of {len(bad)} cines (number {listed})"
+        print(
+            f"dmri: warning: {name}: found {said}; expected numbers: do not use these results",
+            file=sys.stderr,
+        )
 
 
 @contextmanager

@@ -158,6 +158,8 @@ def _check_run_folder(path: Path, resume: bool) -> None:
         raise UsageError(f"{path}: found a file; expected a folder for the run")
     found = {entry.name for entry in path.iterdir()} if path.exists() else set()
     found = {name for name in found if name[0] != "."}  # but for what a killed process left half written
+    if found == {"config.json"}:  # of a training that ended in its first epoch: there is nothing to lose
+        found = set()
     if found and not resume:
         raise UsageError(
             f"{path}: found a folder that is not empty; expected a new one, or a run and --resume"
@@ -170,7 +172,8 @@ def _check_run_folder(path: Path, resume: bool) -> None:
 def _finish_output_txt(path: Path, rows: list[dict], table: str) -> None:
     from ..results.files import write_text
 
-    epochs = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("Epoch")]
+    lines = path.read_text(encoding="utf-8").splitlines()
+    epochs = [line for line in lines if line.startswith(("Epoch", "the loss"))]
     cines = [f"Test cine {row['cine']}: PSNR {row['psnr']:.3f} dB, SSIM {row['ssim']:.4f}" for row in rows]
     write_text(path, "\n".join([*epochs, "", *cines, "", table, ""]))
 
