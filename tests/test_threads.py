@@ -32,7 +32,5 @@ def test_threads_wait_passively():
     "chosen", [{"OMP_WAIT_POLICY": "active"}, {"GOMP_SPINCOUNT": "1000"}, {"KMP_BLOCKTIME": "1"}]
 )
 def test_a_choice_of_the_user_stays(chosen):
-    said_now = said(
-        f"print({{name: os.environ[name] for name in {POLICIES} if name in os.environ}} == {chosen})"
-    )
-    assert said_now.startswith("True")
+    found = f"{{name: os.environ[name] for name in {POLICIES} if name in os.environ}}"
+    assert said(f"print({found} == {chosen})", **chosen).startswith("True")
