@@ -127,6 +127,7 @@ def hdf5(path: Path, key: str | None = None, axes: str | None = None) -> Raw:
         if raw_data and axes is not None:
             raise error(path, "ISMRMRD raw data, in which the option axes means nothing", "no axes")
         if raw_data:
+            guard.hdf5_heaps(path)
             return ismrmrd(path, choose_key(path, key, raw_data, raw_data, map(repr, raw_data)))
         names: list[str] = []
         file.visit(names.append)

@@ -5,6 +5,7 @@ bytes can promise more than the machine has. Each check is one call at a door of
 """
 
 import math
+import mmap
 import os
 import stat
 import struct
@@ -22,7 +23,9 @@ _KINDS = {
     stat.S_IFBLK: "a device",
 }
 _DEFLATED = b"1.2.840.10008.1.2.1.99"  # the syntax of a DICOM file that is packed as a whole
-_PACKED = 15  # the type of an element of a MATLAB file that is packed
+_HEAP = b"GCOL\1\0\0\0"  # begins a heap of values of different lengths in an HDF5 file
+_TYPES = {*range(1, 8), 9, *range(12, 19)}  # of all elements of a MATLAB file
+_MATRIX, _PACKED = 14, 15  # types of elements of a MATLAB file: an array, and one that is packed
 
 
 def plain(path: Path) -> None:
@@ -71,6 +74,23 @@ def hdf5(path: Path, file) -> None:
             raise error(path, f"{found} into another file ({name!r})", "values that lie in the file itself")
 
 
+def hdf5_heaps(path: Path) -> None:
+    """Refuse raw data whose heaps of lines have free space of no size: the library would go round there for ever."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        heap = content.find(_HEAP)
+        while heap >= 0:
+            at, end = (
+                heap + 16,
+                min(heap + int.from_bytes(content[heap + 8 : heap + 16], "little"), len(content)),
+            )
+            while at + 16 <= end:
+                number, size = struct.unpack("<H6xQ", content[at : at + 16])
+                if not number and not size:
+                    raise error(path, "a damaged file (a heap with a hole of no size)", "a whole one")
+                at += 16 + -(-size // 8) * 8 if number else size
+            heap = content.find(_HEAP, heap + 8)
+
+
 def hdf5_array(path: Path, item) -> None:
     """Refuse an HDF5 array that memory does not hold, also where a single chunk of it is larger than the whole."""
     fits(path, item.shape, item.dtype.itemsize)
@@ -85,16 +105,37 @@ def npz(path: Path, archive, names: Sequence[str]) -> None:
 
 
 def matlab(path: Path) -> None:
-    """Refuse a MATLAB file with a packed element that unpacks to more than memory holds."""
+    """Refuse a MATLAB file with an element that unpacks to more than memory holds, or is longer than what holds it.
+
+    Parts of no known type or longer than their element make scipy crash.
+    """
     with path.open("rb") as file:
         order = "<II" if file.read(128)[126:] == b"IM" else ">II"
         while len(tag := file.read(8)) == 8:
             kind, size = struct.unpack(order, tag)
-            start = file.tell()
+            start, head = file.tell(), file.read(min(size, 1024))
             if kind == _PACKED:
-                inner = zlib.decompressobj().decompress(file.read(min(size, 1024)), 8)
-                fits(path, (struct.unpack(order, inner)[1],), 1)
+                inner = zlib.decompressobj().decompress(head, 1024)
+                unpacked = struct.unpack(order, inner[:8])[1]
+                fits(path, (unpacked,), 1)
+                _check_parts(path, order, inner[8:], unpacked)
+            elif kind == _MATRIX:
+                _check_parts(path, order, head, size)
             file.seek(start + size)
+
+
+def _check_parts(path: Path, order: str, head: bytes, size: int) -> None:
+    """Check that the flags, the dimensions, the name and what follows lie inside an array of a MATLAB file."""
+    at = 0
+    for _ in range(4):
+        if at + 8 > min(len(head), size):
+            return
+        kind, length = struct.unpack(order, head[at : at + 8])
+        if kind >> 16:  # up to four bytes are packed into the tag
+            length = 0
+        if at + 8 + length > size or kind & 0xFFFF not in _TYPES:
+            raise error(path, "a damaged file (a part of an array is none or too long)", "a whole one")
+        at += 8 + -(-length // 8) * 8
 
 
 def dicom(path: Path, header) -> None:
