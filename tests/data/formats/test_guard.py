@@ -228,3 +228,18 @@ def test_names_that_are_no_utf8_and_names_that_are_too_long(folder, capsys, monk
                 ["import", name, "o"],
             ):
                 refused(capsys, *command)
+
+
+def test_parts_that_libraries_trip_over_are_refused(folder):
+    """Of the mutants of `make stress`: scipy crashed on the first two, HDF5 went round for ever in the third."""
+    savemat("a.mat", {"images": cine(5, 8, 6)})
+    content = Path("a.mat").read_bytes()
+    for start, damage in ((184, bytes(24)), (176, b"\xff" * 8)):  # the tag of the values; that of the name
+        Path("a.mat").write_bytes(content[:start] + damage + content[start + len(damage) :])
+        assert "a damaged file" in wrong("a.mat")
+    heap = b"GCOL\1\0\0\0" + struct.pack("<Q", 80) + struct.pack("<HH4xQ8s", 1, 1, 8, b"a line")
+    Path("heap").write_bytes(heap + struct.pack("<HH4xQ24x", 0, 0, 40))
+    guard.hdf5_heaps(Path("heap"))
+    Path("heap").write_bytes(heap + bytes(40))
+    with pytest.raises(DataError, match="a hole of no size"):
+        guard.hdf5_heaps(Path("heap"))
