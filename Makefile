@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help report test lint lab notebooks handout figures bench environment lock clean
+.PHONY: help report test stress lint lab notebooks handout figures bench environment lock clean
 
 PYTHON ?= python3
 LOCK := requirements.lock
@@ -24,6 +24,9 @@ test: $(ENV)  ## style and types; all tests: helpers, report, browser; then ever
 	DMRI_PROFILE=tiny DMRI_DATA=phantom $(PY) -m pytest -n 2 --dist loadfile -p no:cacheprovider \
 	    --nbval-lax --nbval-current-env notebooks || status=$$?; \
 	exit $$status
+
+stress: $(ENV)  ## thousands of damaged files, commands killed at random -> figures/reliability/, site/reliability.md
+	OMP_NUM_THREADS=1 $(PY) tests/stress/stress.py $(STRESS) 2>/dev/null
 
 lint: $(ENV)  ## style (ruff) and types (mypy), without tests
 	@status=0; \

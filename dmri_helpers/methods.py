@@ -14,6 +14,7 @@ from . import classical
 from .networks import DualUNet, ResNet3D, StandAlone, XFResNet3D
 from .operators import ForwardModel
 from .profiles import DualUNetConfig, UnrolledConfig
+from .results.memory import free_memory
 from .unrolled import Unrolled
 
 Reconstruct = Callable[[torch.Tensor, ForwardModel], torch.Tensor]
@@ -45,7 +46,18 @@ def build(config: NetworkConfig, seed: int = 0) -> torch.nn.Module:
     Returns
     -------
         module, ``model(kspace, A) -> cine``
+
+    Raises
+    ------
+    ValueError
+        if the free memory does not hold the network and what AdamW keeps of it; nothing is made before
     """
+    needed, free = 16 * number_of_weights(config), free_memory()
+    if needed > free:
+        raise ValueError(
+            f"a network of {needed / 16:.3g} weights: training it takes {needed / 1e9:.3g} GB, and "
+            f"{free / 1e9:.3g} GB of memory are free; expected a smaller one"
+        )
     options = asdict(config)
     start = CLASSICAL[options.pop("start")]
     with torch.random.fork_rng(devices=[]):
@@ -62,6 +74,23 @@ def build(config: NetworkConfig, seed: int = 0) -> torch.nn.Module:
             phase_of=classical.smooth_phase if phase_reference else None,
             **options,
         )
+
+
+def number_of_weights(config: NetworkConfig) -> int:
+    """About how many weights the network of a configuration has, from its sizes alone."""
+
+    def resnet(features: int, blocks: int) -> int:
+        return 27 * 2 * features + blocks * 54 * features**2
+
+    if isinstance(config, UnrolledConfig):
+        return config.cascades * (resnet(config.features, config.blocks) + 100)  # a turn is never for nothing
+    level, channels = config.init_features, 2 * config.frames // max(config.branches, 1)
+    unet = 9 * level * channels  # the kernels of all levels below make up a geometric series
+    unet += (
+        sum(9 * 4.5 * (level * 2**i) ** 2 for i in range(config.depth))
+        + 9 * 1.5 * (level * 2**config.depth) ** 2
+    )
+    return int(config.branches * unet) + resnet(config.resnet_features, config.resnet_blocks)
 
 
 def load(method: str | Path) -> Reconstruct:
@@ -142,6 +171,9 @@ def read_weights(file: Path) -> torch.nn.Module:
             state = {name: weights.get_tensor(name) for name in weights.keys()}
         model = build(network_config(run["network"]))
         model.load_state_dict(state)
+        bad = [name for name, values in state.items() if not values.isfinite().all()]
+        if bad:
+            raise ValueError(f"{bad[0]} has values that are NaN or infinite")
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
         reason = " ".join(str(error).split())[:160]
         raise ValueError(

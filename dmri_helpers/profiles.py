@@ -1,13 +1,53 @@
 """How large a run is: `TINY` for tests, `DEMO` for two cores, `FULL` for the seed report's configuration."""
 
+import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from numbers import Integral, Real
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
+
+_MAY_BE_ZERO = """branches resnet_features resnet_blocks blocks crop center_lines center_lines_to coils cines_per_epoch
+    seed""".split()
+_MOST = {"seed": 2**63 - 1, "branches": 2, "depth": 20, "dropout": 1, "ema": 1}
+_INFINITE = "data_weight"  # may be
+
+
+class OptionError(ValueError):
+    """An option that cannot be; the message is one line and begins with its name."""
+
+
+class _Checked:
+    """Options that are checked where they are set, in a notebook, a file or a command."""
+
+    def __post_init__(self) -> None:
+        for option in fields(self):  # type: ignore[arg-type]  # every class below is a dataclass
+            value = getattr(self, option.name)
+            if expected := _expected(option.name, option.type, value):
+                raise OptionError(f"{option.name} {value}: expected {expected}")
+
+
+def _expected(name: str, kind: Any, value: Any) -> str:
+    """What an option should have been; empty if it is."""
+    if kind is bool:
+        return "" if isinstance(value, bool) else "True or False"
+    if choices := get_args(kind):
+        return "" if value in choices else f"one of {', '.join(choices)}"
+    if isinstance(value, bool) or not isinstance(value, Integral if kind is int else Real):
+        return "a whole number" if kind is int else "a number"
+    lowest = 1 if kind is int and name not in _MAY_BE_ZERO else 0
+    most = _MOST.get(name, 10**9)
+    if not value >= lowest:
+        return f"at least {lowest}"
+    if name in ("dropout", "ema") and value >= most:
+        return "a probability below 1" if name == "dropout" else "a decay below 1, such as 0.99"
+    if value > most and not (name == _INFINITE and value == math.inf):
+        return f"at most {most}"
+    return ""
 
 
 @dataclass(frozen=True)
-class DualUNetConfig:
+class DualUNetConfig(_Checked):
     """The stand-alone network; the defaults are the seed report's size."""
 
     frames: int = 20
@@ -31,7 +71,7 @@ class DualUNetConfig:
 
 
 @dataclass(frozen=True)
-class UnrolledConfig:
+class UnrolledConfig(_Checked):
     """The cascade of 3-D ResNets with data consistency."""
 
     cascades: int = 5
@@ -61,7 +101,7 @@ class UnrolledConfig:
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(_Checked):
     """How a network is trained; the defaults are the seed report's, with warm-up and cosine."""
 
     epochs: int = 800

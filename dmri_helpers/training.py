@@ -4,66 +4,27 @@ A ``model`` or ``reconstruct`` is called with k-space and its `operators.Forward
 ``(b, t, y, x)``. ``training``, ``validation`` and ``cines`` are `data.UndersampledCines`.
 """
 
+import copy
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import Any
 
 import torch
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from .metrics import cine_metrics
 from .operators import ForwardModel
 from .profiles import TrainConfig
+from .state import State
 
 LOSSES = {
     "l1": lambda error: error.abs().mean(),
     "l2": lambda error: (error.real**2 + error.imag**2).mean(),
     "charbonnier": lambda error: (error.real**2 + error.imag**2 + 1e-6).sqrt().mean(),  # quadratic below 1e-3
 }
-
-
-class State:
-    """What training changes: model, optimizer, the moving average of the weights if there is one, log, best weights."""
-
-    def __init__(self, model: torch.nn.Module, config: TrainConfig):
-        self.model = model
-        self.optimizer = torch.optim.AdamW(
-            model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
-        )
-        self.average = (
-            AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema)) if config.ema else None
-        )
-        self.log: list[dict] = []
-        self.best: dict[str, torch.Tensor] = {}
-
-    @property
-    def kept(self) -> torch.nn.Module:
-        """The network that is validated and kept: the moving average of the weights where there is one."""
-        return self.average.module if self.average else self.model
-
-    def note(self, row: dict) -> None:
-        """Append a row to the log; keep the weights if no earlier row has a higher PSNR on the validation cines."""
-        self.log.append(row)
-        if row["val_psnr"] >= max(earlier["val_psnr"] for earlier in self.log):
-            self.best = copy_of_weights(self.kept)
-
-    def state_dict(self) -> dict:
-        """Everything that a run needs to go on, as tensors, numbers and strings."""
-        saved = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
-        if self.average:
-            saved["average"] = self.average.state_dict()
-        return saved | {"best": self.best, "log": self.log}
-
-    def load_state_dict(self, saved: dict) -> None:
-        """Go back to what `state_dict` gave."""
-        self.model.load_state_dict(saved["model"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        if self.average:
-            self.average.load_state_dict(saved["average"])
-        self.log, self.best = saved["log"], saved["best"]
 
 
 class Alone:
@@ -102,6 +63,7 @@ def fit(
     Epoch 0 of the log is the untrained network: its PSNR is that of the network's start. Everything random is
     drawn from ``(seed, epoch)``, so a run that goes on after an interruption ends with the same weights. And ``n``
     processes with ``batch_size`` cines per step each do what one does with ``n`` times the batch, but for dropout.
+    Where the loss explodes or is no longer finite, training goes back to its last good epoch and on at half the rate.
 
     Parameters
     ----------
@@ -122,7 +84,7 @@ def fit(
     Raises
     ------
     FloatingPointError
-        if the loss is no longer finite; the message names epoch and rate
+        if training went back three times already; the message names epoch and rate, the model has its best weights
     """
     began, limit = time.perf_counter(), math.inf if max_minutes is None else 60 * max_minutes
     team = team or Alone()
@@ -137,10 +99,14 @@ def fit(
     with tqdm(
         desc="training", unit="epoch", initial=first - 1, total=config.epochs, disable=not shown
     ) as bar:
-        for epoch in range(first, config.epochs + 1):
-            started = time.perf_counter()
+        while (epoch := len(state.log)) <= config.epochs:
+            started, good = time.perf_counter(), copy.deepcopy(state.state_dict())
             row = {"epoch": epoch} | _epoch(parallel, state, training, epoch, config, team)
             row |= _validate(state.kept, validation, config, team)
+            if state.diverged(row):
+                said = state.go_back(good, row)
+                tqdm.write(said, file=sys.stderr) if shown else None
+                continue
             state.note(row | {"seconds": round(time.perf_counter() - started, 3)})
             bar.set_postfix(loss=f"{row['train_loss']:.2e}", val_psnr=f"{row['val_psnr']:.2f} dB")
             bar.update()
@@ -157,15 +123,14 @@ def fit(
 
 def _epoch(parallel, state: State, training, epoch: int, config: TrainConfig, team) -> dict[str, float]:
     """Every training cine once: the mean loss, and the last learning rate."""
-    torch.manual_seed(config.seed * 1_000_003 + epoch + 500_009 * team.process_index)
+    torch.manual_seed((config.seed * 1_000_003 + epoch + 500_009 * team.process_index) % 2**63)
     training.set_epoch(epoch, team.device)
     parallel.train()
     steps = math.ceil(len(training) / (config.batch_size * team.num_processes))
     losses, counts = [], []
     for number, (batch, mine, weight) in enumerate(_shares(training, config.batch_size, team)):
-        rate = config.learning_rate * rate_factor(
-            (epoch - 1 + number / steps) / config.epochs, config.schedule
-        )
+        progress = (epoch - 1 + number / steps) / config.epochs
+        rate = state.share_of_rate * config.learning_rate * rate_factor(progress, config.schedule)
         for group in state.optimizer.param_groups:
             group["lr"] = rate
         losses.append(step(parallel, state.optimizer, batch, config, weight))
@@ -174,14 +139,7 @@ def _epoch(parallel, state: State, training, epoch: int, config: TrainConfig, te
             state.average.update_parameters(state.model)
     values = torch.stack(losses).tolist()  # the first time that anyone waits for the device
     (total,) = _sum(team, sum(loss * n for loss, n in zip(values, counts, strict=True)))
-    if not math.isfinite(total):
-        raise FloatingPointError(f"the loss is no longer finite in epoch {epoch} (learning rate {rate:.1e})")
     return {"train_loss": total / len(training), "learning_rate": rate}
-
-
-def copy_of_weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """The state of a model as tensors of their own, on the CPU."""
-    return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
 
 
 def step(

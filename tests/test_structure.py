@@ -13,7 +13,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "dmri_helpers"
 CORE = "fourier sampling operators classical networks unrolled training metrics"
 """The eight modules that the notebooks teach. None of them imports a folder.
 
-Behind them stand `solvers`, the iterations of `classical`, and `calibration`, what notebook 07 estimates from the data.
+Behind them stand `solvers`, the iterations of `classical`, `state`, what `training` changes, and `calibration`, what
+notebook 07 estimates from the data.
 """
 MAY_IMPORT = {
     "fourier": "",
@@ -26,13 +27,14 @@ MAY_IMPORT = {
     "solvers": "fourier operators",
     "classical": "fourier operators solvers",
     "unrolled": "fourier operators",
-    "training": "metrics operators profiles",
-    "methods": f"{CORE} profiles",
+    "state": "profiles",
+    "training": "metrics operators profiles state",
     "results": "",
+    "methods": f"{CORE} profiles results",
     "data": "fourier sampling operators calibration profiles results",
     "plotting": "results",
     "widgets": "fourier metrics plotting",
-    "runs": "training methods profiles data results",
+    "runs": "state training methods profiles data results",
     "exercises": f"{CORE} methods profiles data",
     "studies": f"{CORE} methods profiles data results plotting widgets runs",
     "course": "profiles results",

@@ -49,13 +49,15 @@ class Phantom:
     def __call__(self) -> None:
         check_output(self.out, self.force)
         check_output(self.png, self.force)
-        if not 0 < self.noise < float("inf"):
-            raise UsageError(f"--noise {self.noise:g}: expected more than 0")
+        if not 0 < self.noise <= 1e9:
+            raise UsageError(f"--noise {self.noise:g}: expected more than 0, at most 1e9")
         from ..data import phantom_arrays
+        from ..data.formats import guard
         from ..data.phantom import coils
         from ..results.files import save_npz
 
         maps = {}
+        guard.fits("phantom", (self.n * self.frames + self.coils, *self.size), 9, "fewer or smaller phantoms")
         if self.coils:
             covariance = self.noise**2 * coils.noise_covariance(self.coils, self.seed)
             maps["coils"] = coils.coil_maps(self.coils, self.size, self.seed)[0, :, 0].numpy()
@@ -262,8 +264,8 @@ class ImportACDC:
 
     def __call__(self) -> None:
         check_output(self.out, self.force)
-        if self.seed < 0:
-            raise UsageError(f"--seed {self.seed}: expected at least 0")
+        if not 0 <= self.seed < 2**63:
+            raise UsageError(f"--seed {self.seed}: expected at least 0 and below 2^63")
         from ..data import import_acdc
 
         shuffled = {"n": SEED_CINES, "shuffle": self.seed} if self.seed_recipe else {}

@@ -11,7 +11,15 @@ from typing import Any, Literal
 
 from .. import profiles
 from ..results.files import finite
-from .output import EVALUATION_SEED, ChoosesSeries, UsageError, check_output, open_source, writing_to
+from .output import (
+    EVALUATION_SEED,
+    ChoosesSeries,
+    UsageError,
+    check_output,
+    open_source,
+    warn_of_results,
+    writing_to,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +151,7 @@ class Evaluate(Undersampling):
 
         reconstruct, undersampled = self.open()
         rows = training.evaluate(reconstruct, undersampled, title=self.name)
+        warn_of_results(self.name, (row["nmse"] < float("inf") for row in rows))
         summary = metrics.summarise(rows)
         if self.json is not None:
             seconds = sum(row["seconds"] for row in rows) / len(rows)
@@ -192,8 +201,7 @@ class Reconstruct(Undersampling):
             for i, (kspace, A, *_) in enumerate(tqdm(samples, self.name, len(dataset), unit="cine")):
                 dataset[i] = reconstruct(kspace, A)[0]
                 coils += [] if A.coils is None else [A.coils[0, :, 0].numpy()]
-        if not np.isfinite(dataset).all():
-            raise UsageError(f"--method {self.method}: gave values that are not finite; nothing was written")
+        warn_of_results(self.name, (np.isfinite(image).all() for image in dataset))
         description = np.array(jsonlib.dumps(self.describe(source)))
         arrays = {"dataset": dataset if self.complex else np.abs(dataset), "description": description}
         arrays["mask"] = source.masks.numpy() if self.is_measured(source) else source.mask[0].numpy()

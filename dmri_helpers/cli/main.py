@@ -21,7 +21,7 @@ from tyro.conf import FlagCreatePairsOff, subcommand
 from .. import profiles
 from .cines import Fetch, Import, ImportACDC, Info, Phantom
 from .evaluate import Evaluate, Reconstruct
-from .output import PROFILES, UsageError, one_line
+from .output import PROFILES, UsageError, one_line, option_named
 from .report import Report
 from .studies import Bench, Fingerprint, Study, Sweep
 from .train import Train, command_to_go_on
@@ -153,4 +153,6 @@ def _one_line(box: str) -> str:
     lines = ["" if re.fullmatch(r"[ |│+╰╯─-]*", line) else line.strip("|│ ") for line in box.splitlines()[1:]]
     sections = [" ".join(section.split()) for section in "\n".join(lines).split("\n\n")]
     wrong = [text for text in sections if not text.startswith(("For full", "Argument help", "Perhaps"))]
-    return "; ".join(text.rstrip(".") for text in wrong if text) + "; see dmri --help"
+    said = "; ".join(text.rstrip(".") for text in wrong if text) + "; see dmri --help"
+    by_configuration = re.match(r"Error parsing [\w.-]*(?:network|training): (.*)", said)
+    return option_named(by_configuration[1]) if by_configuration else said

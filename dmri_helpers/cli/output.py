@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from tyro.conf import UseAppendAction
 
 from .. import profiles
 
+_NAME, _PATH = 150, 3500  # bytes; systems allow 255 and 4096, and a temporary file has a longer name
 PROFILES = {profile.name: profile for profile in (profiles.TINY, profiles.DEMO, profiles.FULL)}
 EVALUATION_SEED = 2  # of phantoms: notebooks train on those of seed 0, the shipped cascade on those of seed 1
 
@@ -38,8 +39,16 @@ class UsageError(ValueError):
 def one_line(error: BaseException) -> str:
     """Say in one line what is wrong, and which option helps where the error names one."""
     message = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, profiles.OptionError):
+        return option_named(message)
     remedy = getattr(error, "remedy", None)
     return f"{message}; {REMEDIES[remedy]}" if remedy else message
+
+
+def option_named(message: str) -> str:
+    """Begin what a configuration says of one of its options with the name that the option has on the command line."""
+    name, _, said = message.partition(" ")
+    return f"--{name.replace('_', '-')} {said}"
 
 
 def is_main_process() -> bool:
@@ -78,15 +87,31 @@ def check_output(path: Path | None, force: bool) -> None:
         return
     if path.is_dir():
         raise UsageError(f"{path}: found a folder; expected the name of a file to write")
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path}: found no plain file; expected the name of one")
     if path.exists() and not force:
         raise UsageError(f"{path}: found an existing file; expected a new name, or --force to overwrite it")
     check_writable(path)
 
 
 def check_writable(path: Path) -> None:
+    """Say now that a file or folder cannot be made, or that its name leaves no room for that of a temporary file."""
+    if len(os.fsencode(path.name)) > _NAME or len(os.fsencode(path.absolute())) > _PATH:
+        raise UsageError(f"{path}: found a name of {len(os.fsencode(path))} bytes; expected a shorter one")
     above = next(folder for folder in path.absolute().parents if folder.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise UsageError(f"{path}: cannot be written; expected a folder that can be written to")
+
+
+def warn_of_results(name: str, finite: Iterable[bool]) -> None:
+    """Say loudly which cines a method turned into what is no number."""
+    if bad := [str(number) for number, is_finite in enumerate(finite) if not is_finite]:
+        listed = ", ".join(bad[:8]) + (", ..." if bad[8:] else "")
+        said = f"NaN or infinity in the reconstruction of {len(bad)} cines (number {listed})"
+        print(
+            f"dmri: warning: {name}: found {said}; expected numbers: do not use these results",
+            file=sys.stderr,
+        )
 
 
 @contextmanager

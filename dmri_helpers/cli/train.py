@@ -5,7 +5,7 @@ import math
 import os
 import shlex
 import time
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -77,7 +77,6 @@ class Train(ChoosesSeries):
         began = time.perf_counter()
         if is_main_process():
             _check_run_folder(self.out, self.resume)
-        _check_options(self.network, self.training)
         if self.max_minutes is not None and not self.max_minutes > 0:
             raise UsageError(f"--max-minutes {self.max_minutes:g}: expected more than 0")
         import torch
@@ -93,6 +92,8 @@ class Train(ChoosesSeries):
         team = processes(device)
         profile, config = PROFILES[self.profile], self.training
         limit = profile.n_cines if self.limit is None and self.data == "phantom" else self.limit
+        network = methods.build(self.network, config.seed)
+        started = {} if self.weights is None else {"started_from": _load_weights(network, self.weights)}
         with team.main_process_first():
             options = {"shape": profile.shape, "seed": self.phantom_seed, "series": self.series}
             cines = open_source(self.data, limit, **options)
@@ -104,10 +105,7 @@ class Train(ChoosesSeries):
             "network": methods.describe_network(self.network),
             "data": describe_data(train, validation),
             "sampling": {"training": train.describe(), "validation": validation.describe()},
-        }
-        network = methods.build(self.network, config.seed)
-        if self.weights is not None:
-            description["started_from"] = _load_weights(network, self.weights)
+        } | started
         ladder = {
             "zero_filled": classical.zero_filled,
             "view_sharing": classical.view_sharing,
@@ -172,6 +170,8 @@ def _check_run_folder(path: Path, resume: bool) -> None:
         raise UsageError(f"{path}: found a file; expected a folder for the run")
     found = {entry.name for entry in path.iterdir()} if path.exists() else set()
     found = {name for name in found if name[0] != "."}  # but for what a killed process left half written
+    if found == {"config.json"}:  # of a training that ended in its first epoch: there is nothing to lose
+        found = set()
     if found and not resume:
         raise UsageError(
             f"{path}: found a folder that is not empty; expected a new one, or a run and --resume"
@@ -181,37 +181,11 @@ def _check_run_folder(path: Path, resume: bool) -> None:
     check_writable(path)
 
 
-def _check_options(*configs: DualUNetConfig | UnrolledConfig | TrainConfig) -> None:
-    may_be_zero = {
-        "branches",
-        "resnet_features",
-        "resnet_blocks",
-        "blocks",
-        "crop",
-        "center_lines",
-        "center_lines_to",
-        "coils",
-        "cines_per_epoch",
-        "seed",
-    }
-    for config in configs:
-        for option in fields(config):
-            value = getattr(config, option.name)
-            lowest = 1 if isinstance(value, int) and option.name not in may_be_zero else 0
-            if not isinstance(value, (bool, str)) and not value >= lowest:
-                raise UsageError(f"--{option.name.replace('_', '-')} {value}: expected at least {lowest}")
-    dropout = getattr(configs[0], "dropout", 0)
-    if dropout >= 1:
-        raise UsageError(f"--dropout {dropout}: expected a probability below 1")
-    ema = getattr(configs[-1], "ema", 0)
-    if ema >= 1:
-        raise UsageError(f"--ema {ema:g}: expected a decay below 1, such as 0.99")
-
-
 def _finish_output_txt(path: Path, rows: list[dict], table: str) -> None:
     from ..results.files import write_text
 
-    epochs = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("Epoch")]
+    lines = path.read_text(encoding="utf-8").splitlines()
+    epochs = [line for line in lines if line.startswith(("Epoch", "the loss"))]
     cines = [f"Test cine {row['cine']}: PSNR {row['psnr']:.3f} dB, SSIM {row['ssim']:.4f}" for row in rows]
     write_text(path, "\n".join([*epochs, "", *cines, "", table, ""]))
 

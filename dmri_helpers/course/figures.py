@@ -45,6 +45,11 @@ def readme_with_tables(text: str, figures: Path = ROOT / "figures") -> str:
         "ladder real": _real_ladder(figures / "real-cines"),
     }
     tables["bench"] = (figures / "benchmark.md").read_text(encoding="utf-8").strip()
+    return fill(text, tables)
+
+
+def fill(text: str, tables: dict[str, str]) -> str:
+    """The text with other tables between their markers."""
     for name, content in tables.items():
         begin, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
         if begin in text:

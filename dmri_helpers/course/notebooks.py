@@ -171,16 +171,12 @@ def execute_notebook(source: Path, run: Build) -> Path:
         on_cell_execute=begin,
         on_cell_executed=lambda **_: bar.update(),
     )
-    environment = (
-        os.environ
-        | {
-            "DMRI_PROFILE": run.profile,
-            "DMRI_DATA": run.data,
-            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(os.cpu_count())),
-            "OMP_WAIT_POLICY": "passive",  # threads that spin while they wait are ten times slower on a busy machine
-            "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-        }
-    )
+    environment = os.environ | {
+        "DMRI_PROFILE": run.profile,
+        "DMRI_DATA": run.data,
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(os.cpu_count())),
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    }
     start = time.perf_counter()
     try:
         client.execute(env=environment)

@@ -303,4 +303,7 @@ def _run_page(executed: list[Path], run: Build) -> str:
     rows = [[f"[](chapters/{name}.ipynb)", made["date"], f"{made['seconds']:.0f}"] for name, made in records]
     times = render(["notebook", "executed", "time (s)"], rows, left=2)
     machine = f"Python {platform.python_version()}, {os.cpu_count()} cores"
-    return "\n".join([f"Profile `{run.profile}`, data `{run.source}`, {machine}.", "", times, ""])
+    source = " ".join(
+        run.source.replace("`", "'").split()
+    )  # whatever the file is called, it stays code and is text
+    return "\n".join([f"Profile `{run.profile}`, data `{source}`, {machine}.", "", times, ""])

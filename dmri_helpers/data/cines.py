@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from .formats import guard
 from .formats.raw import error as _error
 
 
@@ -107,6 +108,7 @@ class Cines:
 
     def tensor(self) -> torch.Tensor:
         """All cines at once, shape ``(n, t, y, x)``: a copy, float32 magnitude or complex64."""
+        guard.fits(self.source, self.shape, self._array.itemsize)
         return torch.from_numpy(self._array[self.indices])
 
 

@@ -17,7 +17,7 @@ import torch
 from tqdm import tqdm
 
 from .cines import Cines
-from .formats import reading
+from .formats import guard, reading
 from .formats.kspace import MIDDLE, energy_of, shares
 from .formats.nifti import acdc, are_labels, no_image_by_its_name
 from .formats.nifti import is_nifti as is_nifti_file
@@ -217,6 +217,7 @@ def import_acdc(path: str | Path, **options) -> Cines:
     -------
         the cines, with the names of their patients
     """
+    guard.source(_path(path))
     return _checked(acdc(_path(path), **options))
 
 
@@ -225,6 +226,7 @@ def _checked(raw: Raw, n: int | None = None) -> Cines | Measured:
     if raw.kspace is not None:
         return _checked_kspace(raw, n)
     groups = None if raw.groups is None else _group_numbers(raw.path, raw.groups, len(raw.cines))[:n]
+    guard.fits(raw.path, raw.cines[0].shape, 8)
     array, notes = _to_unit_magnitude(raw.path, raw.cines[:n])
     source = os.path.basename(os.path.abspath(raw.path))
     cines = Cines(array, source, groups, [*raw.notes, *notes])
@@ -328,11 +330,11 @@ def _to_unit_magnitude(path: Path, raw: np.ndarray) -> tuple[np.ndarray, list[st
 
     if raw.dtype == dtype and raw.dtype.isnative and (scale == 1).all():
         return raw, notes
-    out = (
-        raw
-        if raw.dtype == dtype and raw.dtype.isnative and raw.flags.writeable
-        else np.empty(raw.shape, dtype)
-    )
+    if raw.dtype == dtype and raw.dtype.isnative and raw.flags.writeable:
+        out = raw
+    else:
+        guard.fits(path, raw.shape, dtype.itemsize)
+        out = np.empty(raw.shape, dtype)
     for i in range(n):
         out[i] = raw[i] / scale[i]
     return out, notes

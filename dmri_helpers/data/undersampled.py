@@ -75,7 +75,8 @@ class UndersampledCines:
     Raises
     ------
     ValueError
-        if the mask or the number of coils is impossible, the crop negative or a range empty
+        if the mask or the number of coils is impossible, the crop or noise, phase, seed negative or too large, or a
+        range empty
     """
 
     def __init__(
@@ -109,6 +110,11 @@ class UndersampledCines:
                 raise ValueError(
                     f"{name} from {first:g} to {second:g}: the second is the larger (0: no range)"
                 )
+        for name, value in (("noise", noise), ("phase", phase)):
+            if not 0 <= value <= 1e9:
+                raise ValueError(f"{name} {value:g}: expected a number from 0 to 1e9")
+        if not 0 <= seed < 2**63:
+            raise ValueError(f"seed {seed}: expected a number from 0 to 2^63 - 1")
         if acceleration_to:  # possible too, and not only those that are drawn first
             ky_t_mask((1, cines.shape[2], 1), acceleration_to, center_lines)
         if coils:

@@ -9,7 +9,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "files": ["save_npz"],
-        "memory": ["peak_memory"],
+        "memory": ["free_memory", "peak_memory"],
         "names": ["NAMES", "WORLDS"],
         "records": ["record"],
         "tables": ["ladder", "table"],

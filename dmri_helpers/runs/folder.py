@@ -12,15 +12,21 @@ from safetensors.torch import save
 from ..profiles import TrainConfig
 from ..results.files import jsonable, whole, write, write_text
 from ..results.records import commit, machine
-from ..training import State, copy_of_weights
+from ..state import State, copy_of_weights
 from .processes import Team
+
+COLUMNS = ["epoch", "train_loss", "val_loss", "val_psnr", "learning_rate", "seconds"]
+REMEDY = "nothing was changed; expected the whole one of the run, or another folder to train in"
 
 
 def read_log(path: Path) -> list[dict]:
     """Read ``log.csv`` as the rows that `fit` returned."""
-    with Path(path).open(newline="", encoding="utf-8") as file:
-        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
-    return [row | {"epoch": int(row["epoch"])} for row in rows]
+    try:
+        with Path(path).open(newline="", encoding="utf-8") as file:
+            rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+        return [row | {"epoch": int(row["epoch"])} for row in rows]
+    except (ValueError, TypeError, KeyError, csv.Error) as wrong:
+        raise ValueError(f"{path}: found no log of epochs ({wrong}); expected rows of numbers") from None
 
 
 class Run:
@@ -44,7 +50,7 @@ class Run:
     FileExistsError
         on `begin`, if the folder holds a run and ``resume`` is False
     ValueError
-        on `begin`, if the run to resume had another configuration or no readable checkpoint
+        on `begin`, if the run to resume had another configuration or no readable checkpoint: it is never begun anew
     """
 
     def __init__(self, path: Path, description: dict | None = None, resume: bool = False):
@@ -56,9 +62,13 @@ class Run:
         self.config = {**self.description, "training": asdict(config)}
         checkpoint = self.path / "checkpoint.pt"
         if self.resume and checkpoint.exists():
-            state.load_state_dict(self._checkpoint(checkpoint))
+            self._restore(checkpoint, state)
         elif not self.resume and (self.path / "log.csv").exists():
             raise FileExistsError(f"{self.path} holds a run already: resume it, or choose another folder")
+        elif (self.path / "log.csv").exists() and len(
+            read_log(self.path / "log.csv")
+        ) > 2:  # more than one epoch
+            raise ValueError(f"{checkpoint}: found none, but a log of epochs; {REMEDY}")
         if not team.is_main_process:
             return
         text = json.dumps(
@@ -72,8 +82,7 @@ class Run:
         for name, weights in (("best", state.best), ("last", copy_of_weights(state.kept))):
             write(self.path / f"{name}.safetensors", save(weights, {"config": config}))
         text = io.StringIO()
-        columns = ["epoch", "train_loss", "val_loss", "val_psnr", "learning_rate", "seconds"]
-        writer = csv.DictWriter(text, columns)
+        writer = csv.DictWriter(text, COLUMNS)
         writer.writeheader()
         writer.writerows(state.log)
         write_text(self.path / "log.csv", text.getvalue())
@@ -83,22 +92,40 @@ class Run:
             f"Validation Loss: {row['val_loss']:.6g}, Validation PSNR: {row['val_psnr']:.3f} dB\n"
             for row in state.log
         )
-        write_text(self.path / "output.txt", "".join(lines))
+        said = "".join(f"{setback}\n" for setback in state.setbacks)
+        write_text(self.path / "output.txt", "".join(lines) + said)
         with whole(self.path / "checkpoint.pt") as file:
             torch.save(state.state_dict() | {"config": config}, file)
 
-    def _checkpoint(self, path: Path) -> dict:
-        """Read the state in a checkpoint, which has to be of the same configuration as this run."""
+    def _restore(self, path: Path, state: State) -> None:
+        """Go back to the state in a checkpoint, which has to be whole and of the same configuration as this run."""
         try:
             saved = torch.load(path, map_location="cpu", weights_only=True)
             before, now = json.loads(saved["config"]), jsonable(self.config)
             defaults = jsonable(asdict(TrainConfig()))
             before["training"] = defaults | before["training"]  # an older checkpoint lacks newer options
+            if before == now:
+                _check(saved, state)
+                state.load_state_dict(saved)
         except Exception as error:
-            raise ValueError(f"{path}: found no readable checkpoint ({type(error).__name__})") from None
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+            raise ValueError(f"{path}: found no readable checkpoint ({reason}); {REMEDY}") from None
         if before != now:
             changed = [name for name in now if before.get(name) != now[name]]
             raise ValueError(
                 f"{path}: found a run with another {' and '.join(changed)} configuration; nothing resumed"
             )
-        return saved
+
+
+def _check(saved: dict, state: State) -> None:
+    """Refuse a checkpoint that would go wrong later: its log, its numbers, its shapes."""
+    if not saved["log"] or any(set(COLUMNS) != set(row) for row in saved["log"]):
+        raise ValueError("its log is no list of epochs")
+    moments = saved["optimizer"]["state"]
+    weights = dict(enumerate(state.model.parameters()))
+    if not moments or any(moments[i]["exp_avg"].shape != weights[i].shape for i in moments):
+        raise ValueError("its optimizer is of another network")
+    for part in (saved["model"], saved["best"], *moments.values()):
+        if not all(value.isfinite().all() for value in part.values()):
+            raise ValueError("it has values that are NaN or infinite")
+    state.kept.load_state_dict(saved["best"])  # of the same shapes as the network

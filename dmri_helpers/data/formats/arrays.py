@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from . import guard
 from .ismrmrd import holds_acquisitions, ismrmrd
 from .kspace import axes_of, is_kspace_name, kspace
 from .raw import (
@@ -22,6 +23,11 @@ from .raw import (
     reading_file,
     size_text,
 )
+
+_SIZES = {f"{sign}int{8 * size}": size for sign in ("", "u") for size in (1, 2, 4, 8)} | {
+    "double": 8,
+    "single": 4,
+}
 
 
 def npy(path: Path, axes: str | None = None) -> Raw:
@@ -45,6 +51,7 @@ def npz(path: Path, key: str | None = None, axes: str | None = None) -> Raw:
         if key not in archive.files:
             raise error(path, list_text(map(repr, archive.files), "keys"), f"the key {key!r}", "key")
         known = next((name for name in ("groups", "patient") if name in archive.files), None)
+        guard.npz(path, archive, [name for name in (key, known, "coils", "mask") if name in archive.files])
         groups = None if known is None else np.asarray(archive[known])
         array = np.asarray(archive[key])
         maps = np.asarray(archive["coils"]) if "coils" in archive.files else None
@@ -91,19 +98,20 @@ def matlab(path: Path, key: str | None = None, axes: str | None = None) -> Raw:
     """
     from scipy import io
 
-    kinds = {"double", "single", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))}
     with reading_file(path):
+        guard.matlab(path)
         held = {name: (shape, kind) for name, shape, kind in io.whosmat(path)}
         if structures := [name for name, (_, kind) in held.items() if kind == "struct"]:
             fields = _fields(io.loadmat(path, variable_names=structures, simplify_cells=False), structures)
             held |= {name: (np.shape(array), _matlab_kind(array)) for name, array in fields.items()}
         fits = [
-            name for name, (shape, kind) in held.items() if _fits(name, len(shape), axes) and kind in kinds
+            name for name, (shape, kind) in held.items() if _fits(name, len(shape), axes) and kind in _SIZES
         ]
         listed = [f"{name!r} ({size_text(shape)} {kind})" for name, (shape, kind) in held.items()]
         key = choose_key(path, key and key.replace(".", "/"), list(held), fits, listed, is_kspace_name)
-        if held[key][1] not in kinds:
+        if held[key][1] not in _SIZES:
             raise error(path, f"a {held[key][1]} under the key {key!r}", "an array of numbers")
+        guard.fits(path, held[key][0], _SIZES[held[key][1]])
         array = fields[key] if "/" in key else io.loadmat(path, variable_names=[key])[key]
     if _is_kspace(key, axes):
         return _matlab_kspace(path, key, array, axes)
@@ -138,9 +146,11 @@ def _only_array(path: Path) -> np.ndarray:
     import h5py
     from scipy import io
 
+    guard.plain(path)
     with reading_file(path):
         if h5py.is_hdf5(path):
             with h5py.File(path, "r") as file:
+                guard.hdf5(path, file)
                 arrays = [item[()].T for item in file.values() if isinstance(item, h5py.Dataset)]
         else:
             arrays = [array for name, array in io.loadmat(path).items() if not name.startswith("__")]
@@ -178,10 +188,12 @@ def hdf5(path: Path, key: str | None = None, axes: str | None = None) -> Raw:
     import h5py
 
     with reading_file(path), h5py.File(path, "r") as file:
+        guard.hdf5(path, file)
         raw_data = [name for name, group in file.items() if holds_acquisitions(group)]
         if raw_data and axes is not None:
             raise error(path, "ISMRMRD raw data, in which the option axes means nothing", "no axes")
         if raw_data:
+            guard.hdf5_heaps(path)
             return ismrmrd(path, choose_key(path, key, raw_data, raw_data, map(repr, raw_data)))
         names: list[str] = []
         file.visit(names.append)
@@ -199,6 +211,7 @@ def hdf5(path: Path, key: str | None = None, axes: str | None = None) -> Raw:
         key = choose_key(path, key, list(held), fits, listed, is_kspace_name)
         if not _is_numeric(held[key]):
             raise error(path, f"{kind_text(held[key])} under the key {key!r}", "an array of numbers")
+        guard.hdf5_array(path, held[key])
         array = held[key][()]
         if array.dtype.names:
             array = array[array.dtype.names[0]] + np.complex64(1j) * array[array.dtype.names[1]]

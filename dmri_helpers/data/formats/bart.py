@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from . import guard
 from .kspace import MIDDLE, energy_of, kspace, shares
 from .raw import Raw, error, put_in_order, reading_file, size_text
 
@@ -29,6 +30,7 @@ def bart(path: Path) -> Raw:
     ----------
     .. [1] https://mrirecon.github.io/bart, and its `doc/dimensions-and-strides.txt`.
     """
+    guard.plain(path.with_suffix(".cfl"))
     with reading_file(path):
         sizes = [int(word) for word in _header(path).read_text().splitlines()[1].split()]
         sizes += [1] * (16 - len(sizes))

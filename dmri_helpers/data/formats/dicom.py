@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from . import guard
 from .dicom_headers import CLOCKS, TIMES, Frame, begins_with_an_element, pixels, read_headers
 from .raw import Raw, count_text, error, list_text, size_text
 
@@ -62,6 +63,7 @@ def dicom(path: Path, series: Sequence[int] = ()) -> Raw:
     patients = [frames[0].patient for frames in slices]
     numbers = {patient: i for i, patient in enumerate(dict.fromkeys(patients))}
 
+    guard.fits(path, (sum(frames[0].shape[0] * frames[0].shape[1] * len(frames) for frames in slices),), 4)
     used = dict.fromkeys(frame.file for frames in slices for frame in frames)
     read = {file: pixels(file) for file in tqdm(used, "DICOM", unit="file", delay=2)}
     rescaled = any((frame.slope, frame.intercept) != (1, 0) for frames in slices for frame in frames)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from . import guard
 from .raw import error, files_in, reading_file
 from .strangers import stranger
 
@@ -92,6 +93,7 @@ def read_headers(path: Path) -> tuple[list[Frame], Counter]:
             elif _is_copy(file, str(header.get("SOPInstanceUID") or ""), seen):
                 passed["copies"] += 1
             else:
+                guard.dicom(file, header)
                 frames += [_frame(file, header, i) for i in range(int(header.get("NumberOfFrames") or 1))]
     return frames, passed
 
@@ -128,6 +130,7 @@ def _dataset(file: Path, **options):
     import pydicom
     from pydicom.errors import InvalidDicomError
 
+    guard.deflated(file)
     try:
         return pydicom.dcmread(file, **options)
     except InvalidDicomError:

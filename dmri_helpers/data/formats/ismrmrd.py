@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from . import guard
 from .kspace import kspace
 from .raw import Raw, count_text, error, reading_file
 
@@ -51,13 +52,14 @@ def ismrmrd(path: Path, key: str = "dataset") -> Raw:
             encoding.encodedSpace.fieldOfView_mm,
             encoding.reconSpace.fieldOfView_mm,
         )
+        coils = int(heads["active_channels"][0])
+        guard.fits(path, ((len(slices) * len(times) + 4) * coils, matrix.y, matrix.x), 8)
         count = np.zeros((len(slices), len(times), matrix.y), int)
         np.add.at(count, (slice_index, time_index, row), 1)
         sampled = count > 0
         full = sampled[:, :, wanted].all()
         width = min(matrix.x, round(matrix.x * view.x / whole.x))
         height = min(matrix.y, round(matrix.y * view.y / whole.y)) if full else matrix.y
-        coils = int(heads["active_channels"][0])
         array = np.empty((len(slices), coils, len(times), height, width), np.complex64)
         places = np.ndindex(len(slices), len(times))
         for s, t in tqdm(places, "ISMRMRD", len(slices) * len(times), unit="frame", delay=2):

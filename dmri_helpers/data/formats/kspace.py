@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from . import guard
 from .raw import Raw, error, size_text
 
 PLAIN = {3: "tyx", 5: "nctyx"}
@@ -71,6 +72,7 @@ def kspace(
         raise error(
             path, f"k-space {key!r}, {size_text(array.shape)} of type {array.dtype}", "complex numbers"
         )
+    guard.fits(path, array.shape, 16)
     array = array.transpose([axes.index(letter) for letter in "nctyx" if letter in axes])
     missing = [i for i, letter in enumerate("nctyx") if letter not in axes]
     array = np.ascontiguousarray(np.expand_dims(array, missing), np.complex64)

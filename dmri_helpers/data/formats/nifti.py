@@ -12,6 +12,7 @@ from typing import BinaryIO
 import numpy as np
 from tqdm import tqdm
 
+from . import guard
 from .raw import (
     Raw,
     axes_in_doubt,
@@ -215,6 +216,7 @@ def acdc(
     slices = slices[:n]
 
     patients = np.array([patient for patient, _ in slices])
+    guard.fits(path, (len(slices), frames, size, size), 4)
     cines, shapes = np.empty((len(slices), frames, size, size), np.float32), Counter()
     for patient in tqdm(sorted(set(patients)), "ACDC", unit="patient", delay=2):
         volume = put_in_order(files[patient], _nifti_array(files[patient]), "yxnt")
@@ -294,6 +296,7 @@ def _opened(path: Path, ndim: int | None = 4, remedy: str | None = None) -> Iter
         kind = nibabel.Nifti2Image if head[4:8] == b"n+2\0" else nibabel.Nifti1Image
         stream.seek(0)
         image = kind.from_stream(stream)
+        guard.nifti(path, image)
         if ndim is not None and len(shape := _significant(image.shape, ndim)) != ndim:
             found = f"a {len(shape)}-D NIfTI file, {size_text(shape)}"
             expected = "4-D: y, x, slice, frame" if ndim == 4 else f"{ndim} dimensions"

@@ -197,8 +197,11 @@ def reading_file(path: Path) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except (DataError, MemoryError):
+    except DataError:
         raise
+    except MemoryError as wrong:
+        found = f"more than memory holds ({wrong})" if str(wrong) else "more than memory holds"
+        raise error(path, found, "fewer or smaller cines") from None
     except PermissionError as wrong:
         raise reading_error(path, wrong) from None
     except Exception as wrong:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from . import guard
 from .arrays import hdf5, matlab, npy, npz
 from .bart import bart, is_bart
 from .dicom import begins_with_an_element, dicom
@@ -62,13 +63,17 @@ def read(
     ValueError
         if ``frames`` or ``size`` is below 1
     """
+    guard.source(path)
     reader, takes = _reader(path)
     given = {name: value for name, value in (("key", key), ("axes", axes), ("series", series)) if value}
     for name in given.keys() - set(takes):
         raise error(path, f"data in which the option {name} means nothing", f"no {name}")
     if reader is acdc:
         return acdc(path, n=n, frames=20 if frames is None else frames, size=192 if size is None else size)
-    return one_size(reader(path, **given), frames, size, per_frame)
+    raw = reader(path, **given)
+    if size is not None:
+        guard.fits(path, (len(raw.cines), frames or max(map(len, raw.cines)), size, size), 4)
+    return one_size(raw, frames, size, per_frame)
 
 
 def _reader(path: Path) -> tuple[Callable[..., Raw], tuple[str, ...]]:

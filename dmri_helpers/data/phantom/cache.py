@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from itertools import islice
 from multiprocessing import current_process, get_context, parent_process
 from multiprocessing.connection import Connection, wait
@@ -23,11 +24,13 @@ from tqdm import tqdm
 
 from ...results.files import cache_folder, whole
 from ..cines import Cines
+from ..formats import guard
 from ..formats.raw import error as _error
 from . import phantom
 
 _PARALLEL_FROM = 8  # cines; below that starting processes costs more than it saves
 _TRUTH = "labels", "lv_volume", "ejection_fraction", "group"
+_BYTES = 40  # of memory for every value of a phantom while it is drawn
 _AHEAD = 4  # phantoms per process that may wait to be fetched
 
 
@@ -60,8 +63,9 @@ def phantom_arrays(
     ValueError
         if the seed is negative or the phantom cannot have that size
     """
-    if n < 1 or seed < 0:
-        raise ValueError(f"phantoms need a number of at least 1 and a seed of at least 0, not {n} and {seed}")
+    if n < 1:
+        raise ValueError(f"phantoms need a number of at least 1, not {n}")
+    guard.fits("phantom", (n, *shape), 9 if complex_valued else 5, "fewer or smaller phantoms")
     jobs = _phantom_jobs(range(n), shape, seed, complex_valued)
     return {**stack_phantoms(jobs, ("dataset", *_TRUTH)), "groups": np.arange(n)}
 
@@ -95,8 +99,7 @@ def cached_phantoms(n: int, shape: tuple[int, int, int], seed: int) -> tuple[np.
     Where no cache can be written (a full disk, a user without a home folder) they are kept in memory, and the
     note that comes with them says so.
     """
-    if seed < 0:
-        raise ValueError(f"phantoms need a seed of at least 0, not {seed}")
+    _check_room(n, shape)
     jobs = _phantom_jobs(range(n), shape, seed)
     name = f"phantom-v{phantom.VERSION}-{'x'.join(map(str, shape))}-seed{seed}-n"
     try:
@@ -118,6 +121,7 @@ def cached_phantoms(n: int, shape: tuple[int, int, int], seed: int) -> tuple[np.
 def _read_cached(path: Path, n: int, shape: tuple[int, int, int]) -> np.ndarray | None:
     """Map the first ``n`` cines of a file; None if the file is not whole or they are not as they were written."""
     try:
+        guard.plain(path)
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         checksums = np.fromfile(path, "<u4", offset=array.offset + array.nbytes)
     except Exception:  # whatever a damaged file makes numpy raise
@@ -148,10 +152,23 @@ def _write_cached(path: Path, jobs: list[tuple], shape: tuple[int, int, int]) ->
         file.write(np.array(checksums, "<u4"))
 
 
+def _check_room(n: int, shape: tuple[int, int, int]) -> None:
+    """Refuse a phantom that memory does not hold, and phantoms that neither disk nor memory does."""
+    room = 0
+    with suppress(OSError, RuntimeError):  # no cache can be written
+        folder = cache_folder().absolute()
+        room = shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free
+    if 4 * n * math.prod(shape) > room:
+        guard.fits("phantom", (n, *shape), 4, "fewer or smaller phantoms")
+    guard.fits("phantom", shape, _BYTES, "smaller phantoms")
+
+
 def _phantom_jobs(
     indices: Iterable[int], shape: Sequence[int], seed: int, complex_valued: bool = False
 ) -> list[tuple]:
     """List the jobs that `generate_phantom` takes, one for each index, each with a seed of its own."""
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"phantoms need a seed of at least 0 and below 2^63, not {seed}")
     if shape[0] < 1 or min(shape[1:]) < phantom.MIN_SIDE:
         least = (1, phantom.MIN_SIDE, phantom.MIN_SIDE)
         raise ValueError(f"phantoms have a shape (t, y, x) of at least {least}, not {tuple(shape)}")

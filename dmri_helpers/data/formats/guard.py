@@ -1,0 +1,173 @@
+"""What is refused before it is read: what is no plain file, what lies elsewhere, what memory cannot hold (no notebook).
+
+A FIFO would be waited for without end, a link or an HDF5 file could show any file of the machine, and a header of a few
+bytes can promise more than the machine has. Each check is one call at a door of the readers; see `formats.raw`.
+"""
+
+import math
+import mmap
+import os
+import stat
+import struct
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...results.memory import free_memory
+from .raw import count_text, error
+
+_KINDS = {
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+_DEFLATED = b"1.2.840.10008.1.2.1.99"  # the syntax of a DICOM file that is packed as a whole
+_HEAP = b"GCOL\1\0\0\0"  # begins a heap of values of different lengths in an HDF5 file
+_TYPES = {*range(1, 8), 9, *range(12, 19)}  # of all elements of a MATLAB file
+_MATRIX, _PACKED = 14, 15  # types of elements of a MATLAB file: an array, and one that is packed
+
+
+def plain(path: Path) -> None:
+    """Refuse what is neither a file nor a folder; that it is missing is left to who opens it."""
+    try:
+        kind = _KINDS.get(stat.S_IFMT(os.stat(path).st_mode))
+    except (OSError, ValueError):
+        return
+    if kind:
+        raise error(path, kind, "a plain file")
+
+
+def source(path: Path) -> None:
+    """Refuse a path, or a folder with anything below it, that is no plain file or that a link leads out of it."""
+    plain(path)
+    inside = os.path.realpath(path) + os.sep
+    for folder, folders, names in os.walk(path):
+        for name in folders + [name for name in names if not name.startswith(".")]:
+            entry = Path(folder, name)
+            if entry.is_symlink() and entry.exists() and not os.path.realpath(entry).startswith(inside):
+                raise error(entry, "a link out of the folder that is read", "the files themselves in it")
+            plain(entry)
+
+
+def fits(
+    path: str | Path, shape: Sequence[int], bytes_each: float, expected: str = "fewer or smaller cines"
+) -> None:
+    """Refuse an array that the free memory does not hold, before it is allocated."""
+    needed, free = math.prod(map(int, shape)) * bytes_each, free_memory()
+    if needed > free:
+        found = f"{' x '.join(map(str, shape))} values, {needed / 1e9:.3g} GB, and {free / 1e9:.3g} GB of free memory"
+        raise error(path, found, expected)
+
+
+def hdf5(path: Path, file) -> None:
+    """Refuse an HDF5 file whose values lie in other files: external links, external storage, virtual data sets."""
+    import h5py
+
+    links: list[tuple[str, object]] = []
+    file.visititems_links(lambda name, link: links.append((name, link)))
+    for name, link in links:
+        found = "a link" if isinstance(link, h5py.ExternalLink) else ""
+        if isinstance(link, h5py.HardLink) and isinstance(item := file[name], h5py.Dataset):
+            found = "an array" if item.is_virtual or item.external else ""
+        if found:
+            raise error(path, f"{found} into another file ({name!r})", "values that lie in the file itself")
+
+
+def hdf5_heaps(path: Path) -> None:
+    """Refuse raw data whose heaps of lines have free space of no size: the library would go round there for ever."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        heap = content.find(_HEAP)
+        while heap >= 0:
+            at, end = (
+                heap + 16,
+                min(heap + int.from_bytes(content[heap + 8 : heap + 16], "little"), len(content)),
+            )
+            while at + 16 <= end:
+                number, size = struct.unpack("<H6xQ", content[at : at + 16])
+                if not number and not size:
+                    raise error(path, "a damaged file (a heap with a hole of no size)", "a whole one")
+                at += 16 + -(-size // 8) * 8 if number else size
+            heap = content.find(_HEAP, heap + 8)
+
+
+def hdf5_array(path: Path, item) -> None:
+    """Refuse an HDF5 array that memory does not hold, also where a single chunk of it is larger than the whole."""
+    fits(path, item.shape, item.dtype.itemsize)
+    fits(path, item.chunks or (), item.dtype.itemsize)
+
+
+def npz(path: Path, archive, names: Sequence[str]) -> None:
+    """Refuse members of a ``.npz`` that unpack to more than memory holds."""
+    for member in archive.zip.infolist():
+        if member.filename.removesuffix(".npy") in names:
+            fits(path, (member.file_size,), 1)
+
+
+def matlab(path: Path) -> None:
+    """Refuse a MATLAB file with an element that unpacks to more than memory holds, or is longer than what holds it.
+
+    Parts of no known type or longer than their element make scipy crash.
+    """
+    with path.open("rb") as file:
+        order = "<II" if file.read(128)[126:] == b"IM" else ">II"
+        while len(tag := file.read(8)) == 8:
+            kind, size = struct.unpack(order, tag)
+            start, head = file.tell(), file.read(min(size, 1024))
+            if kind == _PACKED:
+                inner = zlib.decompressobj().decompress(head, 1024)
+                unpacked = struct.unpack(order, inner[:8])[1]
+                fits(path, (unpacked,), 1)
+                _check_parts(path, order, inner[8:], unpacked)
+            elif kind == _MATRIX:
+                _check_parts(path, order, head, size)
+            file.seek(start + size)
+
+
+def _check_parts(path: Path, order: str, head: bytes, size: int) -> None:
+    """Check that the flags, the dimensions, the name and what follows lie inside an array of a MATLAB file."""
+    at = 0
+    for _ in range(4):
+        if at + 8 > min(len(head), size):
+            return
+        kind, length = struct.unpack(order, head[at : at + 8])
+        if kind >> 16:  # up to four bytes are packed into the tag
+            length = 0
+        if at + 8 + length > size or kind & 0xFFFF not in _TYPES:
+            raise error(path, "a damaged file (a part of an array is none or too long)", "a whole one")
+        at += 8 + -(-length // 8) * 8
+
+
+def dicom(path: Path, header) -> None:
+    """Refuse a DICOM file that promises more frames than it can hold, or than memory can."""
+    frames, size = int(header.get("NumberOfFrames") or 1), path.stat().st_size
+    each = int(header.Rows) * int(header.Columns) * int(header.get("BitsAllocated") or 16) // 8
+    syntax = header.file_meta.get("TransferSyntaxUID")
+    packed = syntax is not None and (syntax.is_encapsulated or syntax.is_deflated)
+    if frames * (8 if packed else each) > 1032 * size if packed else frames * each > size:
+        raise error(
+            path,
+            f"a damaged file (of {size} bytes, which cannot hold its {count_text(frames, 'frame')})",
+            "a whole one",
+        )
+    fits(path, (frames, int(header.Rows), int(header.Columns)), each / max(header.Rows * header.Columns, 1))
+
+
+def deflated(path: Path) -> None:
+    """Refuse a DICOM file that is packed as a whole and unpacks to more than memory holds."""
+    with path.open("rb") as file:
+        head = file.read(1024)
+        if _DEFLATED not in head:
+            return
+        file.seek(144 + int.from_bytes(head[140:144], "little"))
+        unpack, size, most = zlib.decompressobj(-15), 0, min(free_memory(), 2**31)
+        while not unpack.eof and (data := unpack.unconsumed_tail or file.read(1 << 16)):
+            size += len(unpack.decompress(data, 1 << 20))
+            if size > most:
+                raise error(path, f"a file that unpacks to more than {most / 1e9:.3g} GB", "a smaller one")
+
+
+def nifti(path: Path, image) -> None:
+    """Refuse a NIfTI file whose header promises more than memory holds; what is scaled becomes float64."""
+    scaled = any(value not in (None, 0, 1) for value in (image.dataobj.slope, image.dataobj.inter))
+    fits(path, image.shape, 8 if scaled else image.get_data_dtype().itemsize)
