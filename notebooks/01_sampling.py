@@ -26,7 +26,8 @@
 # 5. recognise a wrong mask by its symptom.
 
 # %% [markdown]
-# **You need** Python with arrays and the idea of a Fourier transform. A PyTorch tensor behaves like a NumPy array here.
+# **You need** Python with arrays and the idea of a Fourier transform. A PyTorch tensor behaves like a NumPy array
+# here.
 #
 # **Time:** reading and running about 40 minutes, exercises about 30, deeper sections about 15 and 10.
 
@@ -61,8 +62,8 @@ print(f"profile {profile.name}, data {cines.source}: {cines.shape}")
 # ## 1.1 A cine is a film of the heart (7 min)
 #
 # A [cine](../site/conventions.md#term-cine) is a film of the beating heart in one slice. The shape above is
-# `(n, t, y, x)`: `n` cines of `t` [frames](../site/conventions.md#term-frame), and each frame is an image of `y` lines
-# and `x` columns.
+# `(n, t, y, x)`: `n` cines of `t` [frames](../site/conventions.md#term-frame), and each frame is an image of `y`
+# lines and `x` columns.
 
 # %%
 n, t, y, x = cines.shape
@@ -89,8 +90,8 @@ second = {"its tissues": truth["labels"][0] / 3} if truth else {"cine 1": cines[
 widgets.cine_viewer({"cine 0": cine, **second}, column=x // 2)
 
 # %% [markdown]
-# **Figure 1.1.** A cine and its tissues: blood of the left ventricle (dark gray), muscle (light gray), blood of the right
-# one (white). Below: one column over time, the *x-t profile*. Motion bends its stripes.
+# **Figure 1.1.** A cine and its tissues: blood of the left ventricle (dark gray), muscle (light gray), blood of the
+# right one (white). Below: one column over time, the *x-t profile*. Motion bends its stripes.
 
 # %%
 for i in range(2):
@@ -100,8 +101,8 @@ for i in range(2):
 # %% [markdown]
 # <details><summary>Answer to 1.1</summary>
 #
-# A few in a hundred, as printed above. (A pixel *moves* here if its standard deviation over time is above 0.05.) Most of
-# the image stands still, so one frame can help another.
+# A few in a hundred, as printed above. (A pixel *moves* here if its standard deviation over time is above 0.05.) Most
+# of the image stands still, so one frame can help another.
 #
 # </details>
 
@@ -130,8 +131,8 @@ else:
 # %% [markdown]
 # ### Eight pixels first
 #
-# Here is a bright bar in a row of eight pixels. We keep three of its eight coefficients: the zero frequency and its two
-# neighbours.
+# Here is a bright bar in a row of eight pixels. We keep three of its eight coefficients: the zero frequency and its
+# two neighbours.
 
 # %%
 bar = torch.tensor([0.0, 0, 1, 1, 1, 1, 0, 0])
@@ -159,8 +160,8 @@ plotting.kspace(kspace, frame=0)
 # $$ E(n) = \sum_{|k_y| \le (n-1)/2}\ \sum_{k_x} |y|^2 \Big/ \sum_{k_y, k_x} |y|^2 . $$
 
 # %% [markdown]
-# > **Predict 1.2.** Eleven of 192 lines are 6 % of k-space. What share of the energy do the 11 lines around the centre
-# > hold?
+# > **Predict 1.2.** Eleven of 192 lines are 6 % of k-space. What share of the energy do the 11 lines around the
+# > centre hold?
 
 # %%
 energy = kspace.abs().square().sum(dim=(0, 2))  # of every line, shape (y,)
@@ -280,7 +281,8 @@ figure
 # %% [markdown]
 # The scan time is proportional to the number of lines. So **we leave out lines along $k_y$, and $k_x$ is complete.**
 #
-# An example: the repetition time is 3 ms and a beat takes 900 ms, for 20 frames. Each frame then gets 45 ms of a beat.
+# An example: the repetition time is 3 ms and a beat takes 900 ms, for 20 frames. Each frame then gets 45 ms of a
+# beat.
 
 # %% tags=["nbval-check-output"]
 repetition_time, beat, frames = 3.0, 900.0, 20  # ms, ms
@@ -290,14 +292,14 @@ for lines in (192, 192 // 5):
     print(f"{lines} lines, {lines_per_beat} per frame and beat: {beats} beats")
 
 # %% [markdown]
-# The lines of a frame are collected over several beats while the patient holds the breath. Thirteen beats are hard. Three
-# are easy.
+# The lines of a frame are collected over several beats while the patient holds the breath. Thirteen beats are hard.
+# Three are easy.
 
 # %% [markdown]
 # ## 1.4 Draw a mask (8 min)
 #
-# The mask $U$ is 1 where a line is measured and 0 elsewhere. The number of all lines over that of measured ones is the
-# [acceleration](../site/conventions.md#term-acceleration). Our mask follows three rules:
+# The mask $U$ is 1 where a line is measured and 0 elsewhere. The number of all lines over that of measured ones is
+# the [acceleration](../site/conventions.md#term-acceleration). Our mask follows three rules:
 #
 # - every frame measures `y // acceleration` lines;
 # - the 11 [centre lines](../site/conventions.md#term-centre-lines) are always among them;
@@ -366,8 +368,8 @@ assert counts.eq(38).all() and centre_kept
 # ### Exercise 1.1 · Write the mask, another way ★★
 #
 # Draw the lines of each frame with `numpy.random.Generator.choice(..., replace=False, p=...)`, one frame after the
-# other. The result is boolean, of shape `(frames, lines)`. **To reach:** exactly `per_frame` lines in every frame, the
-# centre lines among them.
+# other. The result is boolean, of shape `(frames, lines)`. **To reach:** exactly `per_frame` lines in every frame,
+# the centre lines among them.
 #
 # *Hint:* set the weights of the centre lines to zero before you draw. The sum of `p` must be 1.
 
@@ -452,8 +454,8 @@ print("the same mask in every frame:", different192 == 1)
 # %% [markdown]
 # <details><summary>Answer to 1.5</summary>
 #
-# **No, every frame has its own mask.** Neighbours share the centre lines and a few others by chance. Together the frames
-# see most of k-space.
+# **No, every frame has its own mask.** Neighbours share the centre lines and a few others by chance. Together the
+# frames see most of k-space.
 #
 # </details>
 
@@ -487,8 +489,8 @@ print(f"never seen: {len(missed)} lines, {missed.double().mean():.0f} from the c
 # %% [markdown]
 # ### Exercise 1.2 · Only the centre? ★
 #
-# Suppose that all 38 lines are in the centre. Which mask keeps more of the energy, the `"random"` one of section 1.5 or
-# the `"centre"` one? From which one would you rather reconstruct? Return both words.
+# Suppose that all 38 lines are in the centre. Which mask keeps more of the energy, the `"random"` one of section 1.5
+# or the `"centre"` one? From which one would you rather reconstruct? Return both words.
 #
 # *Hint:* `distance` from section 1.2 knows how far each line is from the centre.
 
@@ -522,14 +524,14 @@ for name, design in (("variable density", mask), ("centre only", low_pass)):
 # %% [markdown] tags=["deeper"]
 # ## Deeper: A mask without randomness (5 min)
 #
-# Is it chance that makes a good mask? A *lattice* mask is regular: it measures every fifth line, and moves by one line
-# from frame to frame.
+# Is it chance that makes a good mask? A *lattice* mask is regular: it measures every fifth line, and moves by one
+# line from frame to frame.
 
 # %% [markdown] tags=["deeper"]
 # ### Exercise 1.3 · No randomness at all ★
 #
-# Line `k` is measured in frame `t` if `(k + t) % step == 0`. **To reach:** with `step = 5` every line is seen after five
-# frames. **Predict:** is this mask better or worse than the random one, and where?
+# Line `k` is measured in frame `t` if `(k + t) % step == 0`. **To reach:** with `step = 5` every line is seen after
+# five frames. **Predict:** is this mask better or worse than the random one, and where?
 #
 # *Hint:* use broadcasting: `torch.arange(lines)[None] + torch.arange(frames)[:, None]`.
 
@@ -556,9 +558,9 @@ for name, design in designs.items():
         print(f"{name}, {method.__name__}: {psnr:.2f} dB; where the heart moves {moving:.2f} dB")
 
 # %% [markdown] tags=["solution", "deeper"]
-# Compare the two masks in each column. Where the heart moves, k-t total variation does worse with the lattice: its errors
-# are regular copies of the heart, and these copies move, too. Over the whole image the lattice need not be worse. Three
-# cines with one mask each do not settle it.
+# Compare the two masks in each column. Where the heart moves, k-t total variation does worse with the lattice: its
+# errors are regular copies of the heart, and these copies move, too. Over the whole image the lattice need not be
+# worse. Three cines with one mask each do not settle it.
 
 # %% [markdown]
 # ## 1.7 Try it: the mask explorer (5 min)
@@ -594,8 +596,8 @@ widgets.mask_explorer(make_mask, undersample, cine, seed=seed)
 # <details><summary>Answer to 1.6</summary>
 #
 # (a) The streaks become stronger. (b) The image loses brightness and gets shadows, because lines with much energy
-# are missing. (c) Fine vertical detail, because the lines move towards the centre. (d) It refuses, and says what would
-# be possible.
+# are missing. (c) Fine vertical detail, because the lines move towards the centre. (d) It refuses, and says what
+# would be possible.
 #
 # </details>
 
@@ -636,8 +638,8 @@ print(f"centre lines set: {always}, asked for 11; line +5 in every frame: {plus_
 # %% [markdown]
 # ### Exercise 1.4 · Find the bug ★
 #
-# Write `center(lines, center_lines)`: a boolean tensor that says which lines are the centre, for *any* numbers. An even
-# number takes its extra line from the negative frequencies. **To reach:** 11 lines for 11, and 10 for 10.
+# Write `center(lines, center_lines)`: a boolean tensor that says which lines are the centre, for *any* numbers. An
+# even number takes its extra line from the negative frequencies. **To reach:** 11 lines for 11, and 10 for 10.
 #
 # *Hint:* the zero frequency is line `lines // 2`. Find the first line of the centre. Then the last one follows.
 
