@@ -29,7 +29,7 @@
 # **You need** Python with arrays and the idea of a Fourier transform. A PyTorch tensor behaves like a NumPy array
 # here.
 #
-# **Time:** reading and running about 40 minutes, exercises about 30, deeper sections about 15 and 10.
+# **Time:** reading and running about 45 minutes, exercises about 30, deeper sections about 15 and 10.
 
 # %% [markdown]
 # ## Set up (1 min)
