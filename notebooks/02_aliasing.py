@@ -256,7 +256,7 @@ print("crop first or last, the same:", torch.allclose(crop_first, crop_last, ato
 #         {(\mu_{\hat m}^2 + \mu_m^2 + C_1)(\sigma_{\hat m}^2 + \sigma_m^2 + C_2)},
 #    \qquad C_1 = (0.01\,R)^2,\quad C_2 = (0.03\,R)^2 . $$
 #
-# Equal images have SSIM 1. Peak and data range $R$ are 1 here.
+# Equal images have SSIM 1. Peak and data range $R$ are 1 here. NMSE is the squared error over the energy.
 
 # %% [markdown]
 # Three variants are in use:
