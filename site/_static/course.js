@@ -8,4 +8,4 @@ const unfold = () => {
   if (folds.length) target.scrollIntoView();
 };
 addEventListener("hashchange", unfold);
-addEventListener("DOMContentLoaded", unfold);
+addEventListener("load", unfold);
