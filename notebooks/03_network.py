@@ -12,30 +12,32 @@
 # %% [markdown]
 # # 3 · The network: from aliased cine to clean cine
 #
-# **Question.** What must a network look like that removes aliasing from a complex, moving image?
+# What must a network look like that removes aliasing from a complex, moving image?
 #
-# After this notebook you can
+# We build it piece by piece, from the design of the report that this course grew from. Three flaws of that design are
+# shown and mended. Nothing is trained here.
 #
-# 1. feed a complex cine to a network of real numbers, and say why its output has to be signed;
-# 2. explain why the network predicts what is *missing* and not the image itself;
-# 3. build the pieces of a U-Net (block, skip connection, attention) and measure how far it sees;
-# 4. show by experiment whether a network sees time, and why frames as channels are not enough;
-# 5. draw an architecture from running code and account for its parameters.
+# **When you are through, you can**
 #
-# **Before you start:** [02_aliasing](02_aliasing.ipynb); convolutions and PyTorch modules.
-# **Time:** about an hour to read and try; the cells run in about half a minute on two cores.
-# Nothing is trained here. That is the next notebook.
+# 1. feed a complex cine to a network of real numbers;
+# 2. say why its output needs a sign, and why it predicts what is *missing*;
+# 3. build a U-Net from its blocks;
+# 4. show by experiment whether a network sees time;
+# 5. find a wiring mistake before any training.
+
+# %% [markdown]
+# **You need** [02_aliasing](02_aliasing.ipynb), convolutions, and modules of PyTorch.
+#
+# **Time:** reading and running about 55 minutes, exercises about 20, deeper sections about 25 and 20.
 #
 # > **Assignment, part b.** *Build a stand-alone de-aliasing network that uses temporal
 # > correlation.*
-#
-# This notebook builds it, piece by piece, from the design of the report this course grew from: two
-# U-Nets for the real and the imaginary part, then a 3-D residual network. It also shows three flaws
-# of that design and mends them.
+
+# %% [markdown]
+# ## Set up (1 min)
 
 # %%
 import dataclasses
-import re
 
 import torch
 from IPython.display import Markdown
@@ -52,10 +54,8 @@ figures = profiles.results_folder()
 print(f"profile {profile.name}, data {cines.source}: {cines.shape}")
 
 # %% [markdown]
-# ## What comes in, what should come out
-#
-# The network gets the zero-filled cine $b = F^{-1} U F m$. It should return $m$. Look at the shapes
-# and at the numbers: $b$ is complex, even where $m$ is a plain magnitude.
+# The network gets the [zero-filled](../site/conventions.md#term-zero-filled) [cine](../site/conventions.md#term-cine)
+# $b = F^{-1} U F m$ and should return $m$. Look at shapes and types:
 
 # %%
 m = cines[0][None].to(torch.complex64)
@@ -65,25 +65,12 @@ kspace = A(m)
 b = classical.zero_filled(kspace, A)
 print("in ", tuple(b.shape), b.dtype, "\nout", tuple(m.shape), m.dtype)
 
-# %%
-missing = m - b
-parts = {"Re b": b.real, "Im b": b.imag, "Re (m − b)": missing.real, "Im (m − b)": missing.imag}
-plotting.cine_comparison(parts, window=(-0.4, 0.4))
-
 # %% [markdown]
-# **Figure 3.1.** Real and imaginary part of the aliased image, and of what is missing from it. Gray
-# is zero, brighter is positive, darker is negative. All but the first panel hold about as much dark
-# as bright: these numbers have *signs*. The imaginary part of $b$ is there although a magnitude
-# image has none, because a random mask is not symmetric about the centre of k-space.
-
-# %% [markdown]
-# ## 3.1 A complex image as real channels
+# ## 3.1 A complex image as real channels (7 min)
 #
-# The layers of PyTorch that we use multiply real numbers. A complex image becomes two real ones,
+# Our layers multiply real numbers. So a complex image becomes two real ones, which loses nothing:
 #
-# $$ m \;\longmapsto\; (\operatorname{Re} m,\ \operatorname{Im} m), $$
-#
-# which loses nothing. The magnitude $|m|$ is one real image and loses the phase.
+# $$ m \;\longmapsto\; (\operatorname{Re} m,\ \operatorname{Im} m) . $$
 
 # %%
 def to_channels(cine):
@@ -97,13 +84,21 @@ def to_complex(channels):
 
 torch.testing.assert_close(to_complex(to_channels(b)), b)
 
+# %%
+missing = m - b
+parts = {"Re b": b.real, "Im b": b.imag, "Re (m − b)": missing.real, "Im (m − b)": missing.imag}
+plotting.cine_comparison(parts, window=(-0.4, 0.4))
+
 # %% [markdown]
-# How bad is it to lose the phase? The measured lines are our only hard facts. The image $b$ agrees
-# with them exactly. Does $|b|$?
+# **Figure 3.1.** The aliased image $b$ and what is missing from it. Gray is zero, brighter is positive, darker is
+# negative. The imaginary part is there although $m$ has none, because a random mask is not symmetric.
+
+# %% [markdown]
+# The magnitude $|m|$ is a single real image, but it loses the phase. Does that matter? The image $b$ agrees with all
+# measured lines. Does $|b|$?
 #
-# **Predict 3.1.** Take the k-space of $|b|$ at the sampled lines. How far is it from the measured
-# data, relative to their size: 0 %, a few per cent, or tens of per cent? And outside the eleven
-# centre lines, which hold nearly all of the energy?
+# > **Predict 3.1.** Take the k-space of $|b|$ at the measured lines. How far is it from the data: 0 %, a few per
+# > cent, or tens of per cent? How far outside the [centre lines](../site/conventions.md#term-centre-lines)?
 
 # %%
 def disagreement(image, lines):
@@ -116,23 +111,31 @@ def disagreement(image, lines):
 middle = mask.all(1, keepdim=True)  # lines that every frame has
 for name, image in {"b": b, "|b|": b.abs()}.items():
     all_lines, outer = disagreement(image, mask), disagreement(image, mask & ~middle)
-    print(f"{name:>3}: all sampled lines {all_lines:6.1%}, outer lines {outer:6.1%}")
+    print(f"{name:>3}: all measured lines {all_lines:6.1%}, outer lines {outer:6.1%}")
 
 # %% [markdown]
-# The image $b$ fits the data to rounding. Its magnitude does not: on the outer lines, which carry
-# the edges, it is far off. A magnitude taken *inside* the network throws away measured data. This
-# was **flaw 3** of the report: it took the magnitude of its two branches before the 3-D stage. Here
-# real and imaginary part stay apart until the very end.
+# <details><summary>Answer to 3.1</summary>
+#
+# The image $b$ fits to rounding. Its magnitude does not, above all on the outer lines, which carry the edges. A
+# magnitude *inside* the network throws away measured data. This was **flaw 3** of the report: it took magnitudes
+# before its 3-D stage.
+#
+# </details>
 
 # %% [markdown]
-# ### Signs: why the output must not be a sigmoid
+# ## 3.2 The output needs a sign (6 min)
 #
-# **Flaw 2:** each network of the report ended in a sigmoid, $\sigma(u) = 1/(1+e^{-u})$, which lies
-# between 0 and 1. Negative numbers are out of reach. No clever layer before it can help, so we can
-# test it without any: let every pixel have a free parameter $u$ and fit it.
+# **Flaw 2:** the networks of the report end in a sigmoid, $\sigma(v) = 1/(1+e^{-v})$, which lies between 0 and 1. So
+# it cannot give a negative number, whatever the layers before it do. We test this without a network: every pixel gets
+# a free number $v$, which we fit.
+
+# %% [markdown]
+# We fit two targets: what is missing, $\operatorname{Re}(m-b)$, and the real part of an image with a phase. The
+# report had neither. Its targets were magnitudes, which a sigmoid can reach. But a network for complex images needs
+# signs.
 #
-# **Predict 3.2.** The best that a sigmoid can do for a negative target is zero. Which error
-# remains, as a formula in the target? Compare with the column "floor".
+# > **Predict 3.2.** The best that a sigmoid can do for a negative target is zero. Which mean squared error remains,
+# > as a formula in the target?
 
 # %%
 def best_fit(target, output, steps=250):
@@ -145,10 +148,6 @@ def best_fit(target, output, steps=250):
         optimizer.step()
     return output(free).detach()
 
-
-# %% [markdown]
-# Two targets: what is missing, $\operatorname{Re}(m-b)$, and the real part of an image with a
-# smooth phase, such as every scanner delivers before the magnitude is taken.
 
 # %%
 ramp = torch.linspace(-1.5, 1.5, m.shape[-1]) + torch.linspace(0, 1.5, m.shape[-2])[:, None]
@@ -163,8 +162,7 @@ for name, target in targets.items():
 Markdown("\n".join(table))
 
 # %% [markdown]
-# Mean squared errors. The sigmoid stops at the floor $\frac1n\sum \min(\text{target},0)^2$, or a
-# little above it because zero itself is only reached in the limit. The linear output has no floor.
+# **Table 3.1.** Mean squared error of the best fit through a sigmoid and through a linear output.
 
 # %% tags=["nbval-check-output"]
 for name, (sigmoid, linear) in fits.items():
@@ -174,6 +172,14 @@ for name, (sigmoid, linear) in fits.items():
     assert held and reached
     print(f"{name}: sigmoid stopped by the floor {bool(held)}, linear below it {bool(reached)}")
 
+# %% [markdown]
+# <details><summary>Answer to 3.2</summary>
+#
+# The floor $\frac1n\sum \min(\text{target},0)^2$. The sigmoid stops a little above it, because it reaches zero only
+# in the limit. The linear output has no floor, so our last layer is linear.
+#
+# </details>
+
 # %%
 sigmoid, linear = fits["Re (m − b)"]
 plotting.cine_comparison(
@@ -181,18 +187,17 @@ plotting.cine_comparison(
      "best linear": linear[None]}, window=(-0.4, 0.4))
 
 # %% [markdown]
-# **Figure 3.2.** The same target, fitted by a free number per pixel. Through a sigmoid all that is
-# darker than gray (negative) is flat; a linear last layer reproduces it. So: **linear last layer.**
+# **Figure 3.2.** The same target and its two fits. Through the sigmoid, all that is darker than gray is lost.
 
 # %% [markdown]
-# ## 3.2 Predict what is missing
+# ## 3.3 Predict what is missing (5 min)
 #
-# The input is already most of the answer. So let the network $f_\theta$ only say what to add,
+# The input is most of the answer already. So the network $f_\theta$ only says what to add, and its last layer starts
+# at zero:
 #
-# $$ \hat m = b + f_\theta(b), $$
+# $$ \hat m = b + f_\theta(b) . $$
 #
-# and let its last layer start at zero. Then the untrained network returns its input, and training
-# starts from the quality of $b$ instead of from noise.
+# This is a *residual* network. Untrained, it returns its input.
 
 # %%
 small = dict(init_features=4, depth=2, dropout=0.0)
@@ -203,9 +208,8 @@ print("largest weight of the last layer:", unet.last.weight.abs().max().item())
 
 
 # %% [markdown]
-# Most experiments below need a network that does *something*. We wake it up: random numbers in the
-# last layers. What it computes is nonsense, but shapes, reach and symmetries are those of any
-# trained one.
+# Our experiments need a network that does *something*. We wake it up with random numbers in the last layer. Its
+# output means nothing, but what it can see is what a trained one can see.
 
 # %%
 def wake(network, seed=0):
@@ -218,8 +222,7 @@ def wake(network, seed=0):
 
 
 # %% [markdown]
-# **Predict 3.3.** Which of these has the better PSNR: $b$ itself, $b + f(b)$ with a woken network,
-# or $f(b)$ alone, without the residual path?
+# > **Predict 3.3.** Which has the best PSNR: $b$ itself, $b + f(b)$ with a woken network, or $f(b)$ alone?
 
 # %%
 torch.manual_seed(seed)
@@ -231,21 +234,26 @@ for name, image in {"b": b, "b + f(b)": whole, "f(b) alone": whole - b}.items():
     print(f"{name:>10}: {metrics.frame_metrics(image[0], m[0])['psnr'].mean():6.2f} dB")
 
 # %% [markdown]
-# Without the path around it, the network would spend its first epochs learning to copy.
+# <details><summary>Answer to 3.3</summary>
+#
+# $b$ itself, and $f(b)$ alone is the worst. Without the path around it, a network first has to learn to copy.
+#
+# </details>
 
 # %% [markdown]
-# ## 3.3 The U-Net
+# ## 3.4 The U-Net (9 min)
 #
 # ### One block, by hand
 #
-# The brick of a U-Net: twice (3×3 convolution, normalisation, leaky rectifier).
+# A block of a U-Net does this twice: a 3×3 convolution, a normalisation, and a *leaky rectifier*:
 #
 # $$ u = w * h + c, \qquad
 #    \hat u = \gamma\,\frac{u - \bar u}{\sqrt{\operatorname{var} u + \epsilon}} + \beta, \qquad
 #    h' = \max(\hat u,\ 0.1\,\hat u). $$
-#
-# Mean and variance are those of one channel of one image (*instance* normalisation). A convolution
-# is nine shifted copies of the image, each with its own matrix over the channels:
+
+# %% [markdown]
+# Mean and variance are those of one channel of one image. A 3×3 convolution is a sum of nine shifted images, each
+# with its own matrix over the channels:
 
 # %%
 def convolve(h, weight, bias):
@@ -269,9 +277,6 @@ def half_block(h, conv, norm):
     return torch.maximum(u, 0.1 * u)
 
 
-# %% [markdown]
-# The same weights in our functions and in the helper's first block give the same features:
-
 # %%
 block = unet.encoder[0]
 with torch.no_grad():
@@ -280,15 +285,13 @@ with torch.no_grad():
 print(block)
 
 # %% [markdown]
-# The frames are the *channels*: twenty frames go in, and the first convolution already mixes all of
-# them. `Dropout2d` drops whole channels while training; notebook 05 asks whether that helps.
+# Our functions and the helper give the same features. The [frames](../site/conventions.md#term-frame) are the
+# *channels* here: the first convolution mixes all of them.
 #
 # ### Down and up
 #
-# After each block the image is halved by taking the largest of 2×2 pixels, and the number of
-# channels doubles. On the way up a transposed convolution doubles the image again, and the features
-# of the same size from the way down are laid beside it: the **skip connection**. This is the whole
-# network:
+# After each block the image is halved (the largest of 2×2 pixels), and the channels double. On the way up it is
+# enlarged again. The features of the same size from the way down are put beside it: the **skip connection**.
 
 # %%
 def u_net(net, image):
@@ -308,19 +311,19 @@ with torch.no_grad():
     torch.testing.assert_close(u_net(unet, b.real), unet(b.real))
 
 # %% [markdown]
-# The helper adds one thing: it pads images whose size is not a multiple of $2^{\text{depth}}$.
-#
-# ### How far does it see?
-#
-# Undersampling along $y$ throws ghosts across the whole field of view. A network that sees five
-# pixels cannot know that a bright spot is the ghost of something 60 lines away. The **receptive
-# field** of an output pixel is the set of inputs that can change it: where the gradient
-# $\partial\,\text{output} / \partial\,\text{input}$ is not zero. So we can measure it.
-#
-# **Predict 3.4.** One block (two 3×3 convolutions) sees 5 pixels. How wide is the field of a U-Net
-# that halves once, twice, three, four times?
+# Undersampling throws ghosts across the whole image, so a network should see far. Each halving lets it see about
+# twice as far. The skips bring the detail back.
 
-# %%
+# %% [markdown] tags=["deeper"]
+# ### Deeper: How far does it see? (7 min)
+#
+# The **receptive field** of an output pixel is the set of inputs that can change it. There the gradient
+# $\partial\,\text{output} / \partial\,\text{input}$ is not zero, so we can measure it.
+#
+# > **Predict 3.4.** One block (two 3×3 convolutions) sees 5 pixels. How wide is the field of a U-Net that halves
+# > once, twice, three, four times?
+
+# %% tags=["deeper"]
 def gradient_map(network, size=224):
     """Sum of |d output pixel in the middle / d input| over some random images, (size, size)."""
     torch.manual_seed(0)
@@ -333,11 +336,11 @@ def width(gradients):
     return int((gradients.sum(1) > 0).sum())
 
 
-# %% [markdown]
-# Normalisation uses the mean of the whole image, so with it every pixel has a little influence on
-# every other. To see what the convolutions alone reach, we take it out first.
+# %% [markdown] tags=["deeper"]
+# Normalisation uses the mean of the whole image, so with it every pixel has a little influence on every other. To see
+# what the convolutions reach, we take it out first.
 
-# %%
+# %% tags=["deeper"]
 def without_norm(network):
     for module in network.modules():
         for name, child in module.named_children():
@@ -346,7 +349,7 @@ def without_norm(network):
     return network
 
 
-# %% tags=["nbval-check-output"]
+# %% tags=["nbval-check-output", "deeper"]
 fields = {}
 for depth in (1, 2, 3, 4):
     plain = wake(networks.AttentionUNet(2, 2, 2, depth, dropout=0.0, attention=False))
@@ -355,33 +358,38 @@ print("halvings: pixels seen", {depth: width(field) for depth, field in fields.i
 normed = wake(networks.AttentionUNet(2, 2, 2, depth=2, dropout=0.0, attention=False))
 print("with normalisation the whole image:", width(gradient_map(normed)) == 224)
 
-# %%
+# %% tags=["deeper"]
 shown = {}
 for depth, field in fields.items():
     strength = (1 + 1e4 * field / field.max()).log10() / 4
     shown[f"depth {depth}"] = (0.25 * (field > 0) + 0.75 * strength)[None]
+print("halvings of the network of this profile:", profile.dual_unet.depth)
 plotting.cine_comparison(shown)
 
-# %% [markdown]
-# **Figure 3.3.** Which of 224×224 input pixels the output pixel in the middle depends on, for
-# U-Nets that halve once to four times. Black: not at all; dark gray: at all; brighter: more
-# strongly (logarithmic, four decades). Each halving about doubles the field; with four it is about
-# as large as an image of 192 lines. With one, a ghost is seen without its source. That is why the
-# network is deep. Note how small the bright part stays: being able to see far is not yet looking
-# far. Random weights look near; training has to do the rest.
+# %% [markdown] tags=["deeper"]
+# **Figure 3.3.** On which of 224×224 input pixels the output pixel in the middle depends. Black: not at all;
+# brighter: more strongly (logarithmic, four decades).
 
-# %% [markdown]
-# ## 3.4 Attention
+# %% [markdown] tags=["deeper"]
+# <details><summary>Answer to 3.4</summary>
 #
-# A convolution treats every image and every place alike. Attention multiplies the features by
-# weights between 0 and 1 that depend on the features themselves (Woo et al., 2018). **Which
-# channels?** Take each channel's mean and maximum over the image, send both through one small
-# two-layer network, add, squash:
+# The widths are printed above: each halving about doubles the field. The bright part stays small. To be *able* to see
+# far is not to look far. Our networks halve less often than the report's, so a ghost may be seen without its source.
+# The data step of notebook 6 works on all of k-space at once and does not depend on this.
+#
+# </details>
+
+# %% [markdown] tags=["deeper"]
+# ### Deeper: Attention (5 min)
+#
+# A convolution treats every image and every place alike. Attention multiplies the features by weights between 0 and 1
+# that depend on the features (Woo et al., 2018). *Which channels?* Take the mean and the maximum of each channel,
+# send both through one small network, and add:
 #
 # $$ a_c = \sigma\big( W_2\,\phi(W_1 \operatorname{mean}_{yx} h) +
 #                      W_2\,\phi(W_1 \max\nolimits_{yx} h) \big), \qquad h' = a_c\, h . $$
 
-# %%
+# %% tags=["deeper"]
 def channel_attention(h, perceptron):
     mean, peak = h.mean((2, 3), keepdim=True), h.amax((2, 3), keepdim=True)
     return torch.sigmoid(perceptron(mean) + perceptron(peak))  # (b, channels, 1, 1)
@@ -393,14 +401,14 @@ with torch.no_grad():
     a_c = channel_attention(features, channel.perceptron)
     torch.testing.assert_close(a_c * features, channel(features))
 
-# %% [markdown]
-# **Which places?** The same the other way round: mean and maximum over the channels give two maps;
-# a 7×7 convolution makes one map of weights from them:
+# %% [markdown] tags=["deeper"]
+# *Which places?* The mean and the maximum over the channels are two maps. A 7×7 convolution makes one map of weights
+# of them:
 #
 # $$ a_{yx} = \sigma\big( w_{7\times7} * [\operatorname{mean}_c h,\ \max\nolimits_c h] \big),
 #    \qquad h'' = a_{yx}\, h' . $$
 
-# %%
+# %% tags=["deeper"]
 def spatial_attention(h, conv):
     maps = torch.cat([h.mean(1, keepdim=True), h.amax(1, keepdim=True)], 1)
     return torch.sigmoid(conv(maps))  # (b, 1, y, x)
@@ -410,28 +418,21 @@ with torch.no_grad():
     a_yx = spatial_attention(features, spatial.conv)
     torch.testing.assert_close(a_yx * features, spatial(features))
 
-# %% tags=["nbval-check-output"]
+# %% tags=["nbval-check-output", "deeper"]
 print("channel weights", tuple(a_c.shape), " place weights", tuple(a_yx.shape))
 between = all(0 < a.min() and a.max() < 1 for a in (a_c, a_yx))
 assert between
 print("all weights between 0 and 1:", between)
 
-# %% [markdown]
-# Here a sigmoid is right: a weight *should* lie between 0 and 1. Both sit in the bottleneck, where
-# the image is smallest, and cost little:
-
-# %%
-def size(module):
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-print(f"attention {size(unet.attention)} of {size(unet)} parameters of this small U-Net")
+# %% [markdown] tags=["deeper"]
+# Here a sigmoid is right, because a weight *should* lie between 0 and 1. Both kinds stand at the bottom of the U,
+# where the image is smallest. Notebook 5 asks whether they help.
 
 # %% [markdown]
-# ## 3.5 Two branches
+# ## 3.5 Two branches (4 min)
 #
-# One U-Net for the real part, one for the imaginary part: the report's choice. Does either know
-# about the other? We change only the imaginary part of the input and look at the real output.
+# The report has one U-Net for the real part and one for the imaginary part. Does one know of the other? We change
+# only the imaginary part of the input and look at the real part of the output.
 
 # %%
 def other_part_matters(branches):
@@ -448,25 +449,23 @@ for branches in (2, 1):
     print(f"{branches} U-Net(s): imaginary input changes real output: {matters}")
 
 # %% [markdown]
-# Two branches are blind to each other. Is there anything to see? The point-spread function $p$ of a
-# random mask is complex, so aliasing mixes the parts:
+# Two branches do not see each other. But the point-spread function $p$ is complex, so
+# [aliasing](../site/conventions.md#term-aliasing) mixes the parts:
 #
 # $$ \operatorname{Re} b = \operatorname{Re} p * \operatorname{Re} m -
 #                          \operatorname{Im} p * \operatorname{Im} m . $$
 #
-# One U-Net with both parts as channels could use this, and needs half the parameters. The report's
-# own numbers show no gain from two (29.08 dB with two, 29.16 dB with one). Notebook 05 measures it.
+# One U-Net with both parts as channels could use this, with half the parameters. Notebook 5 compares them.
 
 # %% [markdown]
-# ## 3.6 Time
+# ## 3.6 Time (10 min)
 #
-# ### Frames as channels of a 3-D convolution: flaw 1
+# ### Flaw 1: frames as channels of a 3-D convolution
 #
-# The report feeds its "3-D ResNet" the 20 frames as *channels* of a volume of depth one. A 3×3×3
-# kernel has three layers of taps along depth. With depth one and zeros around it, the outer two
-# layers only ever meet zeros.
+# The "3-D ResNet" of the report gets the frames as *channels* of a volume of depth one. A 3×3×3 kernel has three
+# layers along depth. With depth one, the outer two layers only meet the zeros around the volume.
 #
-# **Predict 3.5.** What gradient do the outer layers get? What fraction of the weights is dead?
+# > **Predict 3.5.** Which gradient do the outer layers get? What fraction of the weights never learns?
 
 # %%
 torch.manual_seed(seed)
@@ -485,14 +484,18 @@ dead = (depth_one.weight.grad == 0).float().mean().item()
 print(f"dead weights: {dead:.2f}; the rest is a 2-D convolution")
 
 # %% [markdown]
-# Two thirds of the weights never learn. The layer is a 2-D convolution in disguise. It does mix the
-# frames, as channels, but it has no idea that frame 4 lies between frames 3 and 5.
+# <details><summary>Answer to 3.5</summary>
 #
+# None, so two thirds of the weights never learn. The layer is a 2-D convolution. It mixes the frames, but it does not
+# know that frame 4 lies between the frames 3 and 5.
+#
+# </details>
+
+# %% [markdown]
 # ### Frames as depth
 #
-# Our `ResNet3D` makes time an axis: channels are real and imaginary part, the volume is
-# $(t, y, x)$. A cine is periodic, so frame 0 follows the last frame: time is padded *cyclically*.
-# One residual block, by hand:
+# Our `ResNet3D` makes time an axis. Its channels are real and imaginary part, and its volume is `(t, y, x)`. Time is
+# padded *cyclically*: frame 0 follows the last frame. One residual block by hand:
 
 # %%
 def conv_t(conv, h):
@@ -520,10 +523,10 @@ print([tuple(conv.weight.shape) for conv in (resnet.first, resnet.blocks[0][0], 
 # %% [markdown]
 # ### Does it see time?
 #
-# Change one frame of the input; list the frames of the output that change.
+# Change one frame of the input, and list the frames of the output that change.
 #
-# **Predict 3.6.** `ResNet3D` has three 3×3×3 convolutions in a row. We change frame 0. Which frames
-# of the output change? And for the U-Net, with frames as channels?
+# > **Predict 3.6.** This `ResNet3D` has three 3×3×3 convolutions in a row. We change frame 0. Which frames of the
+# > output change? Which ones for the U-Net?
 
 # %%
 def response(network, cine):
@@ -547,10 +550,16 @@ print("3-D ResNet: frames", frames_changed(response(resnet, b)), "counted from t
 print("U-Nets: all frames", len(frames_changed(response(only_unets, b))) == frames)
 
 # %% [markdown]
-# Three frames to either side, around the end of the cycle too. The U-Nets respond in every frame:
-# each of their outputs is a mixture of all inputs. Is that not better? Not by itself: the mixture
-# is learnt for frame 4, and again for frame 5, and again for frame 6. The heart does not care which
-# frame we call the first. Let the cine start one frame later, and the output should do the same:
+# <details><summary>Answer to 3.6</summary>
+#
+# Three frames to either side, also around the end. In the U-Nets all frames change, because each output is a mixture
+# of all inputs.
+#
+# </details>
+
+# %% [markdown]
+# Is the mixture better? It is learnt for frame 4, once more for frame 5, and so on. But the heart does not care which
+# frame is the first. If the cine starts one frame later, the output should do the same:
 
 # %% tags=["nbval-check-output"]
 def follows_the_clock(network):
@@ -563,259 +572,16 @@ print("3-D ResNet: later in, later out:", follows_the_clock(resnet))
 print("U-Nets, frames as channels:     ", follows_the_clock(only_unets))
 
 # %% [markdown]
-# The 3-D network has the symmetry of the problem built in (*equivariance*): what it learns at one
-# time holds at all times, and it works for any number of frames. The U-Nets have to learn it from
-# data, and their number of frames is fixed (the helper cuts longer cines into windows). Notebook 06
-# builds on 3-D networks alone.
+# The 3-D network has this symmetry built in. What it learns at one time holds at all times, and it takes any number
+# of frames. The U-Nets must learn it from data, for a fixed number of frames.
 
 # %% [markdown]
-# ## 3.7 The whole network
+# ### Exercise 3.1 · How many frames? ★
 #
-# Real and imaginary part through their U-Nets, add what they predict, then the 3-D ResNet, which
-# adds again:
-
-# %%
-def dual_u_net(net, cine):
-    real, imaginary = net.unets
-    after_unets = cine + torch.complex(real(cine.real), imaginary(cine.imag))
-    return net.resnet(after_unets)
-
-
-with torch.no_grad():
-    torch.testing.assert_close(dual_u_net(network, b), network(b))
-
-# %% [markdown]
-# The network of this profile, from its configuration. Untrained, it returns what it gets:
-
-# %%
-def make(config):
-    """The network of a configuration (all of it but what it is fed with)."""
-    options = dataclasses.asdict(config)
-    options.pop("start")
-    return networks.DualUNet(**options)
-
-
-torch.manual_seed(seed)
-dual = make(profile.dual_unet).eval()
-
-# %% tags=["nbval-check-output"]
-with torch.no_grad():
-    same = torch.equal(dual(b), b)
-assert same
-print("the untrained network returns its input:", same)
-
-# %% [markdown]
-# ### Drawn from the code
+# How many frames does one output frame of `ResNet3D` depend on? Write `frames_seen(blocks, frames)`, a whole number
+# for a cyclic cine of `frames` frames. The check makes the experiment.
 #
-# A figure drawn by hand is out of date the day after. This one is recorded: a *forward hook* is a
-# function that PyTorch calls whenever a layer has run. Ours writes down the shape of the output and
-# the number of parameters.
-
-# %%
-STAGE = r"(unets\.\d|resnet)\.(first|encoder\.\d|bottleneck|attention|decoder\.\d|blocks\.\d|last)"
-
-
-def record(network, image):
-    """Run once; return {stage: (shape of its output, number of parameters)} in running order."""
-    stages, hooks = {}, []
-    for name, module in network.named_modules():
-        if re.fullmatch(STAGE, name):
-            def note(module, inputs, output, name=name):
-                parts = {name, name.replace("decoder", "up")}
-                count = sum(size(network.get_submodule(part)) for part in parts)
-                stages[name] = tuple(output.shape[1:]), count
-            hooks.append(module.register_forward_hook(note))
-    with torch.no_grad():
-        network(image)
-    for hook in hooks:
-        hook.remove()
-    return stages
-
-
-stages = record(dual, b)
-print(len(stages), "stages,", sum(count for _, count in stages.values()), "parameters")
-assert sum(count for _, count in stages.values()) == size(dual)
-
-# %% [markdown]
-# The second half tells the drawing who belongs to which branch, how deep, and who is joined to
-# whom. (The transposed convolutions are counted with the decoder block that they feed.)
-
-# %%
-TITLES = {"unets.0": "U-Net, real part", "unets.1": "U-Net, imaginary part", "resnet": "3-D ResNet"}
-
-
-def to_blocks(stages, lines):
-    """What `plotting.architecture` draws, from what `record` noted."""
-    blocks = []
-    depth = sum(".encoder." in name for name in stages if name.startswith("unets.0"))
-    for name, (shape, count) in stages.items():
-        branch, stage = re.fullmatch(STAGE, name).groups()
-        blocks.append({"name": name, "label": stage.replace(".", " "), "shape": shape,
-                       "parameters": count, "branch": TITLES[branch],
-                       "level": round(lines / shape[-2]).bit_length() - 1})
-        if "decoder" in stage:
-            level = depth - 1 - int(stage.split(".")[1])
-            blocks[-1]["skips"] = [f"{branch}.encoder.{level}"]
-        if name == "resnet.first":
-            ends = [f"unets.{i}.last" for i in (0, 1)]
-            blocks[-1]["inputs"] = [end for end in ends if end in stages]
-    return blocks
-
-
-# %%
-figure = plotting.architecture(to_blocks(stages, b.shape[-2]))
-plotting.save(figure, figures / "03_architecture.png")
-figure
-
-# %% [markdown]
-# **Figure 3.4.** The network of this profile as it ran. Each box: its name, the channels and size
-# of its output, its parameters. Down: the image is halved and the channels double. Dashed: skip
-# connections, which carry the detail that the bottleneck has no room for. The U-Nets end in as many
-# channels as there are frames; the ResNet's channels are features of a $(t, y, x)$ volume. Not
-# drawn are the two residual paths, around the U-Nets and around the ResNet.
-
-# %% [markdown]
-# ### The report's size, for free
-#
-# With 64 features and four halvings we need not even have the memory. On PyTorch's device `meta`
-# tensors have a shape but no content, and layers compute shapes only.
-
-# %%
-with torch.device("meta"):
-    report_size = make(profiles.DualUNetConfig())
-    report_stages = record(report_size, torch.empty(1, 20, 192, 192, dtype=torch.complex64))
-
-# %%
-rows = ["| stage | this profile | parameters | report's size | parameters |",
-        "|---|---|---:|---|---:|"]
-for name, (shape, count) in report_stages.items():
-    if not name.startswith("unets.1"):
-        here = "{} | {:,}".format(*stages[name]) if name in stages else "– | –"
-        rows.append(f"| {name} | {here} | {shape} | {count:,} |")
-Markdown("\n".join(rows))
-
-# %% [markdown]
-# Shapes are (channels, y, x), in the ResNet (channels, t, y, x). The second U-Net is like the first
-# and left out. In the report's size most parameters sit at the bottom of the U, where the image is
-# smallest and the channels are most. The 3-D ResNet, which sees time, is small
-# change beside it.
-
-# %%
-sizes = {"dual U-Net, this profile": dual, "dual U-Net of notebook 05": make(profile.ablation),
-         "dual U-Net, report's size": report_size,
-         "one 3-D ResNet of notebook 06": networks.ResNet3D(profile.unrolled.features)}
-rows = ["| network | all | one U-Net | 3-D ResNet |", "|---|---:|---:|---:|"]
-for name, net in sizes.items():
-    of_unet = size(net.unets[0]) if hasattr(net, "unets") else 0
-    rows.append(f"| {name} | {size(net):,} | {of_unet:,} | {size(net) - 2 * of_unet:,} |")
-Markdown("\n".join(rows))
-
-# %% tags=["nbval-check-output"]
-millions = size(report_size.unets[0]) / 1e6
-print(f"one U-Net of the report's size: {millions:.0f} million parameters")
-gigabytes = 2 * millions * 4 * 4 / 1e3
-print(f"training both with AdamW in float32: {gigabytes:.1f} GB before any feature map")
-
-# %% [markdown]
-# The second line: two U-Nets, four bytes, and four numbers for each parameter (its value, gradient,
-# and two running means of AdamW).
-
-# %% [markdown]
-# ### Switches
-#
-# Which piece is worth its parameters? To ask that, every piece can be switched off. Notebook 05
-# trains these variants.
-
-# %%
-base = profile.ablation
-variants = {"baseline": base, "no attention": dataclasses.replace(base, attention=False),
-            "one U-Net": dataclasses.replace(base, branches=1),
-            "no 3-D ResNet": dataclasses.replace(base, resnet_features=0),
-            "3-D ResNet alone": dataclasses.replace(base, branches=0)}
-rows = ["| variant | parameters |", "|---|---:|"]
-rows += [f"| {name} | {size(make(config)):,} |" for name, config in variants.items()]
-Markdown("\n".join(rows))
-
-# %% tags=["nbval-check-output"]
-with torch.no_grad():
-    outputs = [make(config).eval()(b) for config in variants.values()]
-assert all(torch.equal(output, b) for output in outputs)
-print("every variant: complex in, complex out, same shape, input returned at the start")
-
-# %% [markdown]
-# ## 3.8 Follow one change through the network
-#
-# We brighten a small patch in frame 0 and watch the change travel, with woken networks. Move the
-# slider (or press Play).
-#
-# **Predict 3.7.** Where, and in which frames, does the output of the ResNet change? Of the U-Nets?
-
-# %%
-def seen(network):
-    change = response(network, b)[0].abs()
-    return (1 + 1e3 * change / change.max()).log10() / 3
-
-
-views = {"input b": b[0], "change: 3-D ResNet": seen(resnet), "change: U-Nets": seen(only_unets),
-         "change: both": seen(network)}
-widgets.cine_viewer(views, window=(0, 1))
-
-# %% [markdown]
-# **Figure 3.5.** The aliased cine, and how strongly three untrained networks respond to a brighter
-# patch in its frame 0 (logarithmic, three decades, each relative to its own maximum). The ResNet
-# answers close to the patch, in frame 0 and three frames before and after, and is black in between.
-# The U-Nets answer in every frame and far around the patch: they see far in space, and time has no
-# meaning for them. The whole network does both.
-
-# %% [markdown]
-# ## 3.9 A mistake worth making: packed one way, unpacked another
-#
-# For one U-Net we lay the frames of both parts side by side: first all real frames, then all
-# imaginary ones. Suppose the unpacking reads them in pairs, real, imaginary, real, imaginary. Every
-# shape fits. No error is raised. Training even lowers the loss.
-
-# %%
-packed = torch.cat([b.real, b.imag], 1)  # Re 0, Re 1, ..., Im 0, Im 1, ...
-pairs = packed.unflatten(1, (frames, 2))  # wrong: reads Re 0 with Re 1, Re 2 with Re 3, ...
-mistaken = torch.complex(pairs[:, :, 0].contiguous(), pairs[:, :, 1].contiguous())
-print("shapes agree:", mistaken.shape == b.shape)
-
-# %%
-column = m[0].abs().std(0).sum(0).argmax().item()  # where the most moves
-plotting.xt_profiles({"input b": b, "mistaken": mistaken}, column)
-
-# %% [markdown]
-# **Figure 3.6.** One column over time: the input, and the same after the mistake. The symptom: in
-# the first half of the cycle the image is too bright (two real frames pose as real and imaginary
-# part of one) and the heart goes through its whole cycle, twice as fast. The second half
-# is dark and ghostly (two imaginary parts). A network with free weights can learn to undo part of
-# this, which is why such mistakes survive for months. One line finds it at once, *because* the
-# untrained network must return its input:
-
-# %% tags=["nbval-check-output"]
-unpacked = torch.complex(*packed.chunk(2, 1))
-print("returns its input, as it should:", torch.equal(unpacked, b))
-print("returns its input, mistaken:", torch.equal(mistaken, b))
-results.record(figures / "03_network.json", profile=profile.name, data=cines.source, seed=seed,
-                parameters={name: size(net) for name, net in sizes.items()},
-                receptive_field={depth: width(field) for depth, field in fields.items()})
-
-# %% [markdown]
-# ## Exercises
-#
-# Each asks for a function, the last one for a network. Write it in the cell below the question, then run
-# the check: it tries your answer on small examples and says what is right, or what is not. (In the teacher's
-# form a solution lies below the question, folded away.)
-
-# %% [markdown]
-# ### Exercise 3.1 · How many frames?
-#
-# How many frames does one output frame of `ResNet3D` depend on? **Predict** it as a function of the number
-# of residual blocks: `frames_seen(blocks, frames)` returns a whole number, for a cyclic cine of `frames`
-# frames. The check makes the experiment.
-#
-# *Hint:* count the 3×3×3 convolutions of section 3.6. The last one is 1×1×1. And a short cine
-# runs out of frames.
+# *Hint:* count the 3×3×3 convolutions: one, and two in every block. A short cine runs out of frames.
 
 # %% tags=["hide-cell", "solution"]
 # Solution 3.1
@@ -836,20 +602,23 @@ for blocks in (0, 1, 2, 3, 4):
     print(f"{blocks} blocks: {len(found)} frames, predicted {frames_seen(blocks, 16)}")
 
 # %% [markdown] tags=["solution"]
-# With four blocks all 16 frames are in sight; more blocks add nothing in time. The 20 frames of a whole
-# cycle would take five. Being able to see far is not yet looking far here, either.
+# With four blocks all 16 frames are in sight. To be able to see far is not yet to look far.
 
-# %% [markdown]
-# ### Exercise 3.2 · What would be lost without skips?
+# %% [markdown] tags=["deeper"]
+# ## Deeper: What would be lost without skips? (1 min)
 #
-# Suppose nothing but the image at the bottom of the U came through. Write `through_the_bottom(image, d)`:
-# average a real cine `(b, t, y, x)` over blocks of $2^d \times 2^d$ pixels and enlarge it again to its old
-# size, which need not be a multiple of $2^d$. **Predict** the PSNR for $d = 1 \dots 4$: from which $d$ on
-# is it worse than $b$? What, then, are the deep levels good for?
+# Suppose that nothing but the image at the bottom of the U came through.
+
+# %% [markdown] tags=["deeper"]
+# ### Exercise 3.2 · Through the bottom ★★
+#
+# Write `through_the_bottom(image, d)`: average a real cine `(b, t, y, x)` over blocks of $2^d \times 2^d$ pixels and
+# enlarge it again to its old size, which need not be a multiple of $2^d$. **Predict** the PSNR for $d = 1 \dots 4$:
+# from which $d$ on is it worse than $b$? What, then, are the deep levels good for?
 #
 # *Hint:* `functional.avg_pool2d` and `functional.interpolate(..., size=..., mode="bilinear")`.
 
-# %% tags=["hide-cell", "solution"]
+# %% tags=["hide-cell", "solution", "deeper"]
 # Solution 3.2
 def through_the_bottom(image, d):
     """What is left of a real cine (b, t, y, x) that is halved d times and enlarged again."""
@@ -857,32 +626,37 @@ def through_the_bottom(image, d):
     return functional.interpolate(coarse, size=image.shape[-2:], mode="bilinear")
 
 
-# %%
+# %% tags=["deeper"]
 exercises.check_3_2(through_the_bottom)
 
-# %% tags=["hide-cell", "solution"]
+# %% tags=["hide-cell", "solution", "deeper"]
 # Solution 3.2: compare with b
 print(f"b: {metrics.frame_metrics(b[0], m[0])['psnr'].mean():.1f} dB")
 for d in (1, 2, 3, 4):
     coarse = through_the_bottom(m.abs(), d)
     print(f"d = {d}: {metrics.frame_metrics(coarse[0], m[0])['psnr'].mean():.1f} dB")
 
-# %% [markdown] tags=["solution"]
-# From some depth on it is worse than the aliased input. The deep levels bring context (what is a ghost of
-# what), and the skips bring the detail back.
+# %% [markdown] tags=["solution", "deeper"]
+# From some depth on it is worse than the aliased input. The deep levels bring context (what is a ghost of what), and
+# the skips bring the detail back.
 
-# %% [markdown]
-# ### Exercise 3.3 · (2+1)-D
+# %% [markdown] tags=["deeper"]
+# ## Deeper: (2+1)-D (1 min)
 #
-# The assignment also allows a (2+1)-D network: a 1×3×3 convolution in space followed by a 3×1×1
-# convolution in time. Write `two_plus_one(channels)`, which returns one such pair as a module with biases,
-# cyclic in time, zeros around the image; a volume `(b, channels, t, y, x)` keeps its shape. How many
-# parameters does it save for 16 channels, compared with a 3×3×3 convolution? Does it see time?
-#
-# *Hint:* `nn.Conv3d(..., padding_mode="circular")` pads *all* padded axes cyclically; with the
-# kernel 3×1×1 only time is padded.
+# The assignment also allows a (2+1)-D network. It has a 1×3×3 convolution in space and then a 3×1×1 convolution in
+# time.
 
-# %% tags=["hide-cell", "solution"]
+# %% [markdown] tags=["deeper"]
+# ### Exercise 3.3 · One in space, one in time ★★
+#
+# Write `two_plus_one(channels)`, which returns one such pair as a module with biases, cyclic in time, zeros around
+# the image. A volume `(b, channels, t, y, x)` keeps its shape. How many parameters does it save for 16 channels,
+# compared with a 3×3×3 convolution? Does it see time?
+#
+# *Hint:* `nn.Conv3d(..., padding_mode="circular")` pads *all* padded axes cyclically. With the kernel 3×1×1 only time
+# is padded.
+
+# %% tags=["hide-cell", "solution", "deeper"]
 # Solution 3.3
 def two_plus_one(channels):
     """A 1x3x3 convolution in space, then a 3x1x1 convolution in cyclic time."""
@@ -891,27 +665,269 @@ def two_plus_one(channels):
     return nn.Sequential(in_space, in_time)
 
 
-# %%
+# %% tags=["deeper"]
 exercises.check_3_3(two_plus_one)
 
-# %% tags=["hide-cell", "solution"]
+# %% tags=["hide-cell", "solution", "deeper"]
 # Solution 3.3: 16 x 16 x (9 + 3) + 32 instead of 16 x 16 x 27 + 16 parameters; three frames change
-print(size(two_plus_one(16)), "parameters instead of", size(nn.Conv3d(16, 16, 3)))
-pair, impulse = two_plus_one(16), torch.zeros(1, 16, 12, 8, 8)
+pair, whole_kernel = two_plus_one(16), nn.Conv3d(16, 16, 3)
+for module in (pair, whole_kernel):
+    print(sum(parameter.numel() for parameter in module.parameters()), "parameters")
+impulse = torch.zeros(1, 16, 12, 8, 8)
 changed = impulse.index_fill(2, torch.tensor([0]), 1.0)
 difference = (pair(changed) - pair(impulse)).abs().amax((1, 3, 4))
 print("frames that change:", difference[0].gt(1e-6).nonzero().flatten().tolist())
 
 # %% [markdown]
-# ### Exercise 3.4 · Find the bugs
+# ## 3.7 The whole network (5 min)
 #
-# Here are three flaws of the report in one small network. It runs, it trains, and no shape is wrong. Repair
-# it: a module `Repaired(features)` that takes a complex cine `(b, t, y, x)` with *any* number of frames and
-# returns a complex one of that shape. A change in one frame reaches the frames before and after, around
-# the end of the beat; real and imaginary part can be negative; the phase of the input matters. Keep it
-# small: two convolutions are enough, and `features` channels between them.
+# Real and imaginary part go through their U-Nets, and what these predict is added. The 3-D ResNet adds once more:
+
+# %%
+def dual_u_net(net, cine):
+    real, imaginary = net.unets
+    after_unets = cine + torch.complex(real(cine.real), imaginary(cine.imag))
+    return net.resnet(after_unets)
+
+
+with torch.no_grad():
+    torch.testing.assert_close(dual_u_net(network, b), network(b))
+
+# %% [markdown]
+# The network of this profile comes from its configuration. Untrained, it returns its input:
+
+# %%
+def make(config):
+    """The network of a configuration (all of it but what it is fed with)."""
+    options = dataclasses.asdict(config)
+    options.pop("start")
+    return networks.DualUNet(**options)
+
+
+torch.manual_seed(seed)
+dual = make(profile.dual_unet).eval()
+
+# %% tags=["nbval-check-output"]
+with torch.no_grad():
+    same = torch.equal(dual(b), b)
+assert same
+print("the untrained network returns its input:", same)
+
+# %% [markdown]
+# How large is it? The network of the report has 64 features and four halvings. On the PyTorch device `meta` tensors
+# have a shape but no content, so we can count it without memory.
+
+# %%
+def size(module):
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+with torch.device("meta"):
+    report_size = make(profiles.DualUNetConfig())
+sizes = {"dual U-Net, this profile": dual, "dual U-Net of notebook 5": make(profile.ablation),
+         "dual U-Net, report's size": report_size,
+         "one 3-D ResNet of notebook 6": networks.ResNet3D(profile.unrolled.features)}
+rows = ["| network | all | one U-Net | 3-D ResNet |", "|---|---:|---:|---:|"]
+for name, net in sizes.items():
+    of_unet = size(net.unets[0]) if hasattr(net, "unets") else 0
+    rows.append(f"| {name} | {size(net):,} | {of_unet:,} | {size(net) - 2 * of_unet:,} |")
+Markdown("\n".join(rows))
+
+# %% [markdown]
+# **Table 3.2.** Numbers of parameters. The 3-D ResNet, which sees time, is small beside the U-Nets.
+
+# %% tags=["nbval-check-output"]
+millions = size(report_size.unets[0]) / 1e6
+print(f"one U-Net of the report's size: {millions:.0f} million parameters")
+gigabytes = 2 * millions * 4 * 4 / 1e3
+print(f"training both with AdamW in float32: {gigabytes:.1f} GB before any feature map")
+
+# %% [markdown]
+# The second line counts two U-Nets, four bytes a number, and four numbers for each parameter: its value, its
+# gradient, and two running means of AdamW.
+
+# %% [markdown] tags=["deeper"]
+# ### Deeper: Drawn from the code (6 min)
 #
-# *Hint:* the sections 3.1 and 3.6; `to_channels`, `to_complex` and `conv_t` are still there.
+# A figure that was drawn by hand is soon out of date. This one is recorded. A *forward hook* is a function that
+# PyTorch calls whenever a layer has run. Ours notes the shape of the output.
+
+# %% tags=["deeper"]
+def record_shapes(network, image):
+    """Run the network once; return {module: shape of its output without the batch}."""
+    shapes = {}
+
+    def note(module, inputs, output):
+        shapes[module] = tuple(output.shape[1:])
+
+    hooks = [module.register_forward_hook(note) for module in network.modules()]
+    network(image)
+    for hook in hooks:
+        hook.remove()
+    return shapes
+
+
+shapes = record_shapes(dual, b)
+print(len(shapes), "modules have run")
+
+# %% [markdown] tags=["deeper"]
+# What is a stage of the drawing, and how often was its image halved? (The transposed convolutions are counted with
+# the decoder block that they feed.)
+
+# %% tags=["deeper"]
+def unet_stages(unet):
+    """Label, module, halvings and parameters of every stage, in running order."""
+    depth = len(unet.encoder)
+    stages = [(f"encoder {k}", block, k, size(block)) for k, block in enumerate(unet.encoder)]
+    for label in ("bottleneck", "attention"):
+        stages.append((label, getattr(unet, label), depth, size(getattr(unet, label))))
+    for k, (up, block) in enumerate(zip(unet.up, unet.decoder)):
+        stages.append((f"decoder {k}", block, depth - 1 - k, size(up) + size(block)))
+    return [*stages, ("last", unet.last, 0, size(unet.last))]
+
+
+def resnet_stages(net):
+    blocks = [(f"block {k}", block, 0, size(block)) for k, block in enumerate(net.blocks)]
+    return [("first", net.first, 0, size(net.first)), *blocks, ("last", net.last, 0, size(net.last))]
+
+
+# %% tags=["deeper"]
+branches = {f"U-Net, {part} part": unet_stages(net) for part, net in zip(("real", "imaginary"), dual.unets)}
+branches["3-D ResNet"] = resnet_stages(dual.resnet)
+blocks = []
+for branch, stages in branches.items():
+    for label, module, level, parameters in stages:
+        blocks.append({"name": f"{branch}, {label}", "label": label, "branch": branch, "level": level,
+                       "shape": shapes[module], "parameters": parameters})
+        if label.startswith("decoder"):
+            blocks[-1]["skips"] = [f"{branch}, encoder {level}"]
+        if branch == "3-D ResNet" and label == "first":
+            blocks[-1]["inputs"] = ["U-Net, real part, last", "U-Net, imaginary part, last"]
+assert sum(block["parameters"] for block in blocks) == size(dual)
+figure = plotting.architecture(blocks)
+plotting.save(figure, figures / "03_architecture.png")
+figure
+
+# %% [markdown] tags=["deeper"]
+# **Figure 3.4.** The network of this profile as it ran. Each box has the shape of its output and its parameters.
+# Lower: the image is halved. Dashed: skip connections. The two residual paths, around the U-Nets and around the
+# ResNet, are not drawn.
+
+# %% [markdown] tags=["deeper"]
+# ### Deeper: Switches (3 min)
+#
+# Which piece is worth its parameters? Every piece can be switched off. Notebook 5 trains these variants.
+
+# %% tags=["deeper"]
+base = profile.ablation
+variants = {"baseline": base, "no attention": dataclasses.replace(base, attention=False),
+            "one U-Net": dataclasses.replace(base, branches=1),
+            "no 3-D ResNet": dataclasses.replace(base, resnet_features=0),
+            "3-D ResNet alone": dataclasses.replace(base, branches=0)}
+rows = ["| variant | parameters |", "|---|---:|"]
+rows += [f"| {name} | {size(make(config)):,} |" for name, config in variants.items()]
+Markdown("\n".join(rows))
+
+# %% [markdown] tags=["deeper"]
+# **Table 3.3.** Parameters of the variants.
+
+# %% tags=["nbval-check-output", "deeper"]
+with torch.no_grad():
+    outputs = [make(config).eval()(b) for config in variants.values()]
+assert all(torch.equal(output, b) for output in outputs)
+print("every variant: complex in, complex out, same shape, input returned at the start")
+
+# %% [markdown]
+# ## 3.8 Follow one change through the network (4 min)
+#
+# We brighten a small patch in frame 0 and watch how the change travels through woken networks.
+#
+# > **Predict 3.7.** Where, and in which frames, does the output of the ResNet change? That of the U-Nets? Then play
+# > it.
+
+# %%
+def seen(network):
+    change = response(network, b)[0].abs()
+    return (1 + 1e3 * change / change.max()).log10() / 3
+
+
+views = {"input b": b[0], "change: 3-D ResNet": seen(resnet), "change: U-Nets": seen(only_unets),
+         "change: both": seen(network)}
+widgets.cine_viewer(views, window=(0, 1))
+
+# %% [markdown]
+# **Figure 3.5.** The aliased cine, and how strongly three untrained networks answer to a brighter patch in its frame
+# 0 (logarithmic, three decades).
+
+# %% [markdown]
+# <details><summary>Answer to 3.7</summary>
+#
+# The ResNet answers close to the patch, in the frames near frame 0, and is black in between. The U-Nets answer in
+# every frame and far around the patch. The whole network does both.
+#
+# </details>
+
+# %% [markdown]
+# ## 3.9 A mistake on purpose: packed one way, unpacked another (5 min)
+#
+# One U-Net for both parts gets all real frames first and then all imaginary ones. Suppose that the unpacking reads
+# pairs: real, imaginary, real, imaginary. Every shape fits, and no error is raised.
+
+# %%
+packed = torch.cat([b.real, b.imag], 1)  # Re 0, Re 1, ..., Im 0, Im 1, ...
+pairs = packed.unflatten(1, (frames, 2))  # wrong: reads Re 0 with Re 1, Re 2 with Re 3, ...
+mistaken = torch.complex(pairs[:, :, 0].contiguous(), pairs[:, :, 1].contiguous())
+print("shapes agree:", mistaken.shape == b.shape)
+
+# %%
+column = m[0].abs().std(0).sum(0).argmax().item()  # where the most moves
+plotting.xt_profiles({"input b": b, "mistaken": mistaken}, column)
+
+# %% [markdown]
+# **Figure 3.6.** One column over time: the input, and the same after the mistake. In the first half the image is too
+# bright, and the heart moves twice as fast. The second half is dark and ghostly.
+
+# %% [markdown]
+# A trained network can learn to undo part of this, so such mistakes live long. One line finds it, *because* the
+# untrained network must return its input:
+
+# %% tags=["nbval-check-output"]
+unpacked = torch.complex(*packed.chunk(2, 1))
+print("returns its input, as it should:", torch.equal(unpacked, b))
+print("returns its input, mistaken:", torch.equal(mistaken, b))
+
+# %%
+results.record(figures / "03_network.json", profile=profile.name, data=cines.source, seed=seed,
+                parameters={name: size(net) for name, net in sizes.items()})
+
+# %% [markdown]
+# ## 3.10 The flaws of the report, and what we do (2 min)
+#
+# The report has seven flaws. This table says what we do, and where it is tested.
+
+# %% [markdown]
+# | flaw of the report | what we do | tested in |
+# |---|---|---|
+# | 1. frames as channels, depth one | time is an axis | 3.6 |
+# | 2. a sigmoid at the end | linear last layer | 3.2, notebook 6 |
+# | 3. the magnitude on the way | complex in, complex out | 3.1, notebook 6 |
+# | 4. every image drawn anew | residual paths | 3.3, notebook 6 |
+# | 5. other test cines for every run | one split | notebook 5 |
+# | 6. one mask for everything | fresh masks | notebook 6 |
+# | 7. compared with zero filling alone | the whole ladder | 2.10 |
+
+# %% [markdown]
+# Attention and a second U-Net have to show in notebook 5 that they help.
+
+# %% [markdown]
+# ### Exercise 3.4 · Find the bugs ★★★
+#
+# Here are the first three flaws in one small network. Repair it: a module `Repaired(features)` takes a complex cine
+# `(b, t, y, x)` with *any* number of frames and returns one of that shape. It sees the frames before and after,
+# around the end. Its outputs have signs, and the phase of its input matters. Two convolutions with `features`
+# channels between them are enough.
+#
+# *Hint:* `to_channels`, `to_complex` and `conv_t` are still there.
 
 # %%
 class Faulty(nn.Module):
@@ -947,52 +963,27 @@ exercises.check_3_4(Repaired)
 
 # %% tags=["hide-cell", "solution"]
 # Solution 3.4: the symptoms, before and after
-for network in (Faulty(frames, 8), Repaired(8)):
+for repaired in (Faulty(frames, 8), Repaired(8)):
     with torch.no_grad():
-        output, turned = network(b), network(1j * b)
-    print(type(network).__name__, f"{output.dtype}, smallest real part {output.real.min():.2f}:")
-    print("  later in, later out:", follows_the_clock(network.eval()))
+        output, turned = repaired(b), repaired(1j * b)
+    print(type(repaired).__name__, f"{output.dtype}, smallest real part {output.real.min():.2f}:")
+    print("  later in, later out:", follows_the_clock(repaired.eval()))
     print("  another phase, another answer:", not torch.allclose(output, turned))
 
 # %% [markdown] tags=["solution"]
-# The faulty one answers in every frame and does not know which is next to which; its output lies between 0
-# and 1; and it gives one answer for all phases of the input. Neither has a
-# residual path. That is no mistake, but it costs training time (section 3.2).
-
-# %% [markdown]
-# ## Why every piece is there
-#
-# The report this course grew from has seven flaws. Each has its price, and each price is measured in
-# one of the six notebooks (the first digit of a section):
-#
-# | flaw of the report | what we do | measured in |
-# |---|---|---|
-# | 1. frames are channels of a volume of depth one | time is an axis of convolutions | 3.6, 5.10 |
-# | 2. a sigmoid at the end of signed outputs | linear last layer, starting at zero | 3.1, 6.6 |
-# | 3. the magnitude on the way | complex in, complex out | 3.1, and with a surprise 6.6 |
-# | 4. exact data at half weight; every image drawn anew | hard consistency, residual paths | 6.6 |
-# | 5. other test cines for every run | one seeded split, by patients | 5.11 |
-# | 6. one mask for everything | a fresh mask for every sample | 4.2, 6.6 |
-# | 7. no method beside it that does not learn | the whole ladder | 2.9, 6.7 |
-#
-# A piece that this table does not name, such as attention or a second U-Net, has to earn its place in
-# the ablations of notebook 5, against the spread of equal runs.
+# The faulty one does not know which frame is next to which. Its output lies between 0 and 1, and it gives one answer
+# for all phases. Neither has a residual path. That is no mistake, but it costs training time.
 
 # %% [markdown]
 # ## Summary
 #
-# 1. A complex cine enters as two real channels and leaves as two; a magnitude on the way
-#    contradicts the measured data, and a sigmoid at the end leaves negative values out of reach.
-# 2. The network predicts what is missing. With a zero last layer it starts as the identity, which
-#    costs nothing and is a test of the wiring.
-# 3. A block is convolution, normalisation, leaky rectifier, twice. Halving widens the receptive
-#    field to the size of the image, which ghosts demand; skips carry the detail; attention weighs
-#    channels and places.
-# 4. A network sees time if time is an axis of its convolutions. As channels of a volume of depth
-#    one, two thirds of the weights are dead and the order of the frames means nothing.
-# 5. Hooks record shapes and parameters of what really ran; the device `meta` does it without
-#    memory.
-#
+# 1. A complex cine enters as two real channels. A magnitude on the way contradicts the data.
+# 2. The last layer is linear, and the network predicts what is missing. Untrained, it returns its input.
+# 3. A block is convolution, normalisation, rectifier, twice. Halving lets a U-Net see far, and skips carry detail.
+# 4. A network sees time if time is an axis of its convolutions.
+# 5. "Untrained, it returns its input" finds wiring mistakes in one line.
+
+# %% [markdown]
 # ## References
 #
 # - Ronneberger O, Fischer P, Brox T. U-Net: convolutional networks for biomedical image
@@ -1004,4 +995,4 @@ for network in (Faulty(frames, 8), Repaired(8)):
 # - Schlemper J, Caballero J, Hajnal JV, Price AN, Rueckert D. A deep cascade of convolutional
 #   neural networks for dynamic MR image reconstruction. IEEE Transactions on Medical Imaging, 2018.
 #
-# Next: [04_training](04_training.ipynb), where the network learns.
+# **Next:** [04_training](04_training.ipynb), where the network learns.

@@ -2,6 +2,8 @@
 
 import re
 
+from docutils import nodes
+
 project = "Dynamic MRI reconstruction"
 author = "The authors of dmri-helpers"
 language = "en"
@@ -42,6 +44,7 @@ html_theme = "sphinx_book_theme"
 html_title = project
 html_static_path = ["_static"]
 html_css_files = ["course.css"]
+html_js_files = ["course.js"]
 html_show_search_summary = False  # browsers do not let pages on disk read other pages
 html_last_updated_fmt = None
 html_context = {"default_mode": "auto"}
@@ -78,6 +81,33 @@ def fit_one_page(app, what, name, obj, options, lines) -> None:
     lines[:] = text.split("\n")
 
 
+def fold_deeper_sections(app, doctree) -> None:
+    """Fold what stands below a heading "Deeper: ..."; the heading itself stays, and paper shows everything."""
+    for section in doctree.findall(nodes.section):
+        if section[0].astext().startswith("Deeper:"):
+            begin = '<details class="deeper"><summary>Beyond the main line: show this section</summary>'
+            section.insert(1, nodes.raw("", begin, format="html"))
+            section.append(nodes.raw("", "</details>", format="html"))
+
+
+def name_terms(app, env) -> None:
+    """Let `[words](#term-k-space)` link to the term k-space of the glossary."""
+    domain = env.domains.standard_domain
+    for (kind, term), (page, anchor) in domain.objects.items():
+        if kind == "term":
+            domain.labels[anchor] = page, anchor, term
+
+
+def link_within_one_page(app, doctree, page) -> None:
+    """In the PDF, let a link to a place on another page lead to that place."""
+    for link in doctree.findall(nodes.reference):
+        if link.get("refuri", "").startswith("#document-") and link["refuri"].count("#") == 2:
+            link["refuri"] = link["refuri"][link["refuri"].rindex("#") :]
+
+
 def setup(app) -> None:
+    app.connect("doctree-resolved", link_within_one_page)
+    app.connect("doctree-read", fold_deeper_sections)
+    app.connect("env-updated", name_terms)
     app.connect("builder-inited", to_paper)
     app.connect("autodoc-process-docstring", fit_one_page, priority=400)  # before napoleon

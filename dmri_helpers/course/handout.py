@@ -24,12 +24,15 @@ sets everything up (Python 3.10 or newer; some minutes, once) and opens the firs
     .venv/bin/python -m pip install --no-deps --no-build-isolation -e .
     .venv/bin/python -m jupyter lab notebooks/01_sampling.ipynb
 
-Every notebook ends with exercises: write the function, run the check below it, read what it says.
+In an exercise, write the function, run the check below it, and read what it says. `notebooks-core/` has the same
+notebooks without the sections that the main line does not need.
 """
 
 
 def write_handout(out: str | Path = ROOT / "build" / "handout", notebooks: Path = ROOT / "notebooks") -> Path:
     """Write the student notebooks into a folder and, next to it, a zip of them with all that they need to run.
+
+    A second folder, whose name ends in ``-core``, holds them without the sections that the main line does not need.
 
     Parameters
     ----------
@@ -46,27 +49,28 @@ def write_handout(out: str | Path = ROOT / "build" / "handout", notebooks: Path 
     archive, top = out.with_suffix(".zip"), Path("dynamic-mri")
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as file:
         for source in sources(notebooks):
-            text = nbformat.writes(student_form(jupytext.read(source))) + "\n"
-            write(out / f"{source.stem}.ipynb", text.encode())
-            file.writestr(str(top / "notebooks" / f"{source.stem}.ipynb"), text)
+            for without, ending in ((("solution",), ""), (("solution", "deeper"), "-core")):
+                text = nbformat.writes(student_form(jupytext.read(source), without)) + "\n"
+                write(out.with_name(out.name + ending) / f"{source.stem}.ipynb", text.encode())
+                file.writestr(str(top / f"notebooks{ending}" / f"{source.stem}.ipynb"), text)
         file.writestr(str(top / "README.md"), START)
         names = ("LICENSE", "Makefile", "pyproject.toml", "requirements.lock", "environment.yml")
-        for path in [*(ROOT / name for name in names), *package_files()]:
+        for path in [*(ROOT / name for name in names), ROOT / "site" / "conventions.md", *package_files()]:
             file.write(path, top / path.relative_to(ROOT))
     write(archive, content.getvalue())
     print(f"student notebooks: {out}\nwith all that they need: {archive}")
     return archive
 
 
-def student_form(notebook: NotebookNode) -> NotebookNode:
-    """Copy a notebook without the cells tagged ``solution``; of a solution in code its stub remains, see `stub_of`."""
+def student_form(notebook: NotebookNode, without: tuple[str, ...] = ("solution",)) -> NotebookNode:
+    """Copy a notebook without the cells of these tags; of a solution in code its stub remains, see `stub_of`."""
     student = nbformat.from_dict(notebook)
     student.metadata = {"kernelspec": notebook.metadata.kernelspec}
     student.cells = []
     for number, cell in enumerate(notebook.cells):
-        source = cell.source
-        if "solution" in cell.metadata.get("tags", []):
-            source = stub_of(source) if cell.cell_type == "code" else ""
+        source, tags = cell.source, set(cell.metadata.get("tags", [])) & set(without)
+        if tags:
+            source = stub_of(source) if tags == {"solution"} and cell.cell_type == "code" else ""
         if source:
             new = nbformat.v4.new_code_cell if cell.cell_type == "code" else nbformat.v4.new_markdown_cell
             student.cells.append(new(source, id=f"cell-{number}"))

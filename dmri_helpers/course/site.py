@@ -146,7 +146,11 @@ def _chapter(executed: Path) -> bytes:
 
 
 def _chapter_text(text: str) -> str:
-    """Link figures to their captions, number equations, and move parts of the assignment to the margin."""
+    """Link figures to their captions and terms to the glossary, number equations, move the assignment to the margin.
+
+    In the notebooks, a link to a page or term leads to `site/`, so that a forge and JupyterLab can follow it.
+    """
+    text = text.replace("](../site/", "](../")
     text = re.sub(
         r"^\*\*(Figure|Table) (\d)\.(\d+)\.\*\*",
         lambda found: f"({_anchor(found)})=\n{found[0]}",

@@ -66,7 +66,7 @@ def check_1_2(answer: Callable) -> str:
     energy, better = given
     for word in given:
         demand(word in ("random", "centre"), f"expected 'random' or 'centre', found {word!r}")
-    demand(energy == "centre", "count the energy once more: where does most of it lie (Figure 1.5)?")
+    demand(energy == "centre", "count the energy once more: where does most of it lie (section 1.2)?")
     demand(
         better == "random",
         "look at detail along y. What no frame has ever measured, can any method bring it back?",

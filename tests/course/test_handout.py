@@ -99,11 +99,25 @@ def test_stubs_run_and_their_checks_turn_them_away(source):
                 exec(check, space)
 
 
+def test_core_form_leaves_out_what_is_deeper():
+    new, tags = nbformat.v4, {"tags": ["deeper"]}
+    cells = [new.new_code_cell("core = 1"), new.new_code_cell("deeper = 2", metadata=tags)]
+    solved = {"tags": ["deeper", "solution"]}
+    kernel = {"name": "python3", "display_name": "Python 3"}
+    cells.append(new.new_code_cell("# Solution 1.1\ndef answer(): return 3", metadata=solved))
+    notebook = new.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+    core = handout.student_form(notebook, ("solution", "deeper"))
+    assert [cell.source for cell in core.cells] == ["core = 1"]
+    assert len(handout.student_form(notebook).cells) == 3
+
+
 def test_zip_has_all_that_the_notebooks_need(tmp_path):
     archive = handout.write_handout(tmp_path / "handout")
     names = zipfile.ZipFile(archive).namelist()
     for needed in (
         "notebooks/01_sampling.ipynb",
+        "notebooks-core/01_sampling.ipynb",
+        "site/conventions.md",
         "dmri_helpers/data/cines.py",
         "requirements.lock",
         "README.md",

@@ -47,7 +47,27 @@ plt.figure(figsize=(2, 1)).gca().plot([1, 2]);
 #
 # > **Assignment, part a.** *Draw a line.*
 #
-# There it is.
+# There it is, in [the space of lines](../site/conventions.md#term-k-space).
+
+# %% [markdown]
+# <details><summary>Answer to 1.1</summary>
+#
+# The line *climbs* by $1$.
+#
+# </details>
+
+# %% [markdown] tags=["deeper"]
+# ### Deeper: another line
+#
+# Few need it.
+
+# %% tags=["deeper"]
+print("a line beyond")
+
+# %% [markdown]
+# ## A last section
+#
+# Exercises:
 
 # %% tags=["hide-cell", "solution"]
 # Solution 1.1
@@ -284,9 +304,22 @@ def test_figures_formulas_solutions_and_the_assignment(course, page):
     assert "Draw a line." in page.locator(".admonition.margin.assignment").inner_text()
     code, words = page.get_by_text("The answer.").first, page.get_by_text("It is 42.")
     assert not code.is_visible() and not words.is_visible()
+    beyond = (
+        page.get_by_text("The line climbs by"),
+        page.get_by_text("Few need it."),
+        page.get_by_text("a line beyond", exact=True),
+    )
+    assert not any(part.is_visible() for part in beyond) and page.get_by_text("Exercises:").is_visible()
+    assert page.get_by_role("heading", name="Deeper: another line").is_visible()
+    page.locator("summary", has_text="Answer to 1.1").click()
+    page.locator("summary", has_text="Beyond the main line").click()
+    assert all(part.is_visible() for part in beyond)
     page.locator("summary", has_text="Solution").click()
     page.locator("summary", has_text="What comes out").click()
     assert code.is_visible() and words.is_visible()
+    page.locator("a.reference", has_text="the space of lines").click()
+    page.wait_for_url("**/conventions.html#term-k-space")
+    assert page.locator("#term-k-space").count() == 1
 
 
 @pytest.mark.browser
@@ -301,6 +334,8 @@ def test_pdf_holds_everything_within_its_margins(course, browser):
     assert (
         page.get_by_text("to its very end").first.is_visible() and page.get_by_text("It is 42.").is_visible()
     )
+    assert page.get_by_text("a line beyond", exact=True).is_visible()
+    assert page.locator("a", has_text="the space of lines").get_attribute("href") == "#term-k-space"
     assert page.locator(".dmri-slider, .dmri-explorer").count() == 0  # their pictures instead
     wide = """nodes => nodes.filter(node => node.getBoundingClientRect().right > innerWidth + 1
         || node.scrollWidth > node.clientWidth + 1).map(node => node.outerHTML.slice(0, 200))"""
