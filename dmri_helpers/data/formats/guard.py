@@ -13,6 +13,8 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from ...results.memory import free_memory
 from .raw import count_text, error
 
@@ -98,10 +100,23 @@ def hdf5_array(path: Path, item) -> None:
 
 
 def npz(path: Path, archive, names: Sequence[str]) -> None:
-    """Refuse members of a ``.npz`` that unpack to more than memory holds."""
+    """Refuse members of a ``.npz`` that unpack to more than memory holds, or to more or less than their header says.
+
+    Numpy reads what the header says; only where that is all of a member is its checksum looked at.
+    """
     for member in archive.zip.infolist():
-        if member.filename.removesuffix(".npy") in names:
-            fits(path, (member.file_size,), 1)
+        name, _, kind = member.filename.rpartition(".")
+        if name not in names or kind != "npy":
+            continue
+        fits(path, (member.file_size,), 1)
+        with archive.zip.open(member) as stream:
+            old = np.lib.format.read_magic(stream) == (1, 0)
+            read = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
+            shape, _, dtype = read(stream)
+            promised = stream.tell() + math.prod(shape) * dtype.itemsize
+        if promised != member.file_size and not dtype.hasobject:
+            found = f"a damaged file ({member.filename} has {member.file_size} bytes, its header {promised})"
+            raise error(path, found, "a whole one")
 
 
 def matlab(path: Path) -> None:

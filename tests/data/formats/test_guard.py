@@ -230,6 +230,14 @@ def test_names_that_are_no_utf8_and_names_that_are_too_long(folder, capsys, monk
                 refused(capsys, *command)
 
 
+def test_a_header_that_leaves_values_out_is_seen(folder):
+    """Numpy would read fewer values, and never reach the checksum."""
+    np.savez("a.npz", dataset=cine(2, 5, 20, 30))
+    content = Path("a.npz").read_bytes()
+    Path("a.npz").write_bytes(content.replace(b"(2, 5, 20, 30)", b"(2, 5, 20, 3 )", 1))
+    assert "a damaged file" in wrong("a.npz")
+
+
 def test_parts_that_libraries_trip_over_are_refused(folder):
     """Of the mutants of `make stress`: scipy crashed on the first two, HDF5 went round for ever in the third."""
     savemat("a.mat", {"images": cine(5, 8, 6)})
