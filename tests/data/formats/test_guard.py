@@ -48,6 +48,7 @@ def test_sockets_devices_and_links_out_of_a_folder_are_refused(folder, capsys):
     assert "found no plain file" in refused(
         capsys, "evaluate", "--method", "zero_filled", "--json", "/dev/null", "--force"
     )
+    np.save("secret.npy", cine(4, 8, 6))
     for target in (folder / "secret.npy", folder):
         Path("scan/link").symlink_to(target)
         assert "scan/link: found a link out of the folder" in wrong("scan")
@@ -218,7 +219,7 @@ def test_names_that_are_no_utf8_and_names_that_are_too_long(folder, capsys, monk
             ["reconstruct", "--method", "zero_filled", "--data", odd, "--out", name],
             ["train", "--data", odd, "--out", name],
             ["phantom", "--out", name],
-            ["import", odd, name],
+            ["import", odd, f"{name}.npz"],
         ):
             assert "name" in refused(capsys, *command)
         if "c/" in name or len(name) > 256:

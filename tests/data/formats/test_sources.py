@@ -269,14 +269,12 @@ def test_files_are_named_for_what_they_are(folder):
     os.symlink("nowhere/a.npy", "dangling.npy")
     assert "a link to nowhere/a.npy, where nothing is" in wrong("dangling.npy")
     os.mkfifo("pipe")
-    assert "neither a file nor a folder" in wrong("pipe")
+    assert "pipe: found a FIFO" in wrong("pipe")
 
 
-def test_links_are_followed_but_not_in_circles():
-    series("store/1", hearts(1, 8, 32, 24)[0])
-    Path("set").mkdir()
-    os.symlink("../store/1", "set/P1")
-    os.symlink("..", "store/1/round")
+def test_links_within_a_folder_are_followed_but_not_in_circles():
+    series("set/store/1", hearts(1, 8, 32, 24)[0])
+    os.symlink(".", "set/store/round")
     assert open_cine("set").shape == (1, 8, 32, 24)
     os.symlink("gone", "set/P2")
     assert "set/P2: found a link to gone" in wrong("set")
