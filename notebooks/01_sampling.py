@@ -39,12 +39,13 @@
 # %%
 import math
 
-import torch
 from IPython.display import display
 
 from dmri_helpers import (
     classical, data, exercises, fourier, metrics, operators, plotting, profiles, results, sampling, widgets,
 )  # fmt: skip
+
+import torch
 
 profile, source, seed = profiles.current(), profiles.data_source(), 0
 cines = data.open_cine(source, n=profile.n_cines, shape=profile.shape)

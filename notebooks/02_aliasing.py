@@ -32,13 +32,14 @@
 # ## Set up (1 min)
 
 # %%
-import torch
 from IPython.display import Markdown, display
 
 from dmri_helpers import (
     classical, data, exercises, fourier, metrics, operators, plotting, profiles, results, sampling,
     training, widgets,
 )  # fmt: skip
+
+import torch
 
 profile, source, seed = profiles.current(), profiles.data_source(), 0
 cines = data.open_cine(source, n=profile.n_cines, shape=profile.shape)

@@ -39,14 +39,15 @@
 # %%
 import dataclasses
 
-import torch
 from IPython.display import Markdown
-from torch import nn
-from torch.nn import functional
 
 from dmri_helpers import classical, data, exercises, metrics, networks, plotting, profiles, results, widgets
 from dmri_helpers.operators import ForwardModel
 from dmri_helpers.sampling import ky_t_mask
+
+import torch
+from torch import nn
+from torch.nn import functional
 
 profile, source, seed = profiles.current(), profiles.data_source(), 0
 cines = data.open_cine(source, n=profile.n_cines, shape=profile.shape)

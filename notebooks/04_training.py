@@ -34,12 +34,13 @@
 # %%
 from dataclasses import replace
 
-import torch
 from IPython.display import Markdown
 
 from dmri_helpers import (
     data, exercises, methods, metrics, operators, plotting, profiles, results, runs, training, widgets,
 )  # fmt: skip
+
+import torch
 
 profile, source, seed = profiles.current(), profiles.data_source(), 0
 cines = data.open_cine(source, n=profile.n_cines, shape=profile.shape)

@@ -40,13 +40,14 @@
 import dataclasses
 import math
 
-import torch
 from IPython.display import Markdown
-from torch import nn
 
 from dmri_helpers import (
     classical, data, exercises, metrics, plotting, profiles, results, runs, training, widgets,
 )  # fmt: skip
+
+import torch
+from torch import nn
 
 profile, source, seed = profiles.current(), profiles.data_source(), 0
 cines = data.open_cine(source, n=profile.n_cines, shape=profile.shape)

@@ -35,7 +35,6 @@
 # ## Set up
 
 # %%
-import torch
 from IPython.display import Markdown
 
 from dmri_helpers import (
@@ -44,6 +43,8 @@ from dmri_helpers import (
 )  # fmt: skip
 from dmri_helpers.data.phantom import coils as coil_array
 from dmri_helpers.data.phantom import phase as scanner_phase
+
+import torch
 
 profile, source, seed = profiles.current(), profiles.data_source(), 0
 cines = data.open_cine(source, n=profile.n_cines, shape=profile.shape)

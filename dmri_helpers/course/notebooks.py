@@ -110,7 +110,7 @@ class Build:
 
     def stamp(self, source: Path) -> str:
         """Hash all that the outputs of a notebook depend on: source, lock, package, data, Python and profile."""
-        unused = {PACKAGE / "course", PACKAGE / "cli", *(PACKAGE / "studies").glob("[!f]*.py")}
+        unused = {PACKAGE / "course", PACKAGE / "cli"}
         files = [path for path in package_files() if not unused & {path, *path.parents}]
         about = [sys.version, self.profile, self.data]
         if self.data != "phantom":

@@ -225,6 +225,11 @@ def _table(rows: Sequence[Mapping], name: str, world: str, score: str) -> np.nda
     return np.array([row["worlds"][world][score] for row in chosen])
 
 
+def measured(name: str) -> dict[str, Any]:
+    """A result that comes with the package, ``figures/study/NAME.json`` without its runs: what `write` wrote."""
+    return json.loads((Path(__file__).parent / "measured" / f"{name}.json").read_text(encoding="utf-8"))
+
+
 def table(found: Sequence[Mapping]) -> str:
     """The comparison as a table in Markdown."""
     from tabulate import tabulate

@@ -228,3 +228,14 @@ def test_terms_are_linked_to_the_glossary_once(source):
 @each
 def test_source_has_no_magic(source):
     ast.parse(source.read_text(encoding="utf-8"))
+
+
+@each
+def test_the_package_is_imported_before_torch(source):
+    """It says that waiting threads do not spin, which torch hears of only while it loads."""
+    lines = source.read_text(encoding="utf-8").splitlines()
+    first = {
+        name: next(i for i, line in enumerate(lines) if line.startswith(name))
+        for name in ("import torch", "from dmri_")
+    }
+    assert first["from dmri_"] < first["import torch"]

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -65,6 +66,14 @@ def test_every_row_is_trained_once_and_the_control_is_tested_with_a_step_behind_
     study.write(small, found, "command", *(tmp_path / f"a.{kind}" for kind in ("json", "md", "png")))
     written = json.loads((tmp_path / "a.json").read_text())
     assert len(written["compared"]) == 8 and written["machine"]
+
+
+def test_the_result_in_the_package_is_that_of_the_figures():
+    """And its differences follow from the runs."""
+    full = json.loads((Path(__file__).resolve().parents[2] / "figures/study/consistency.json").read_text())
+    runs = full.pop("runs")
+    assert study.measured("consistency") == full
+    assert study.compare(runs, full["reference"]) == full["compared"]
 
 
 def disk(radius: float, size: int = 40) -> torch.Tensor:
