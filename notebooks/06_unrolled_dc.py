@@ -674,8 +674,8 @@ evidence = study.measured("consistency")
 Markdown(study.table(evidence["compared"]))
 
 # %% [markdown]
-# **Table 6.4.** Differences from hard data steps, on phantoms of 96 x 96. Without data steps the cascade loses; one step
-# at its end wins back a part.
+# **Table 6.4.** Differences from hard data steps, on phantoms of 96 x 96. Without data steps the cascade loses; one
+# step at its end wins back a part.
 
 # %%
 with torch.no_grad():
