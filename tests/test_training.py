@@ -385,10 +385,14 @@ def test_the_shipped_cascade_gives_the_same_twice(shipped):
 
 
 def test_another_first_frame_moves_the_reconstruction(shipped):
+    """Nearly: a shift in time is a phase of the spectrum over time, which the x-f networks have to learn to ignore."""
     model, A, target, once = shipped
     A, target = ForwardModel(A.mask.roll(7, 1)), target.roll(7, 1)
     with torch.no_grad():
-        torch.testing.assert_close(model(A(target), A), once.roll(7, 1), atol=1e-4, rtol=1e-4)
+        moved = model(A(target), A)
+    apart = (moved - once.roll(7, 1)).abs().square().mean().sqrt()
+    error = (moved - target).abs().square().mean().sqrt()
+    assert apart < 0.3 * error
 
 
 @pytest.mark.parametrize("axes", [(2,), (3,), (2, 3)])

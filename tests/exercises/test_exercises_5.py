@@ -27,10 +27,12 @@ def test_new_row(capsys):
     turned_away(check, lambda n, r: (replace(profiles.TINY.ablation, dropout=0.1), r), "the demo profile")
     turned_away(check, lambda n, r: replace(n, dropout=0.1), "expected two configurations")
     turned_away(check, lambda n, r: (r, replace(n, dropout=0.1)), "expected two configurations")
-    turned_away(check, lambda n, r: (n, replace(r, loss="L1")), "expected one of 'l1', 'l2'")
-    turned_away(check, lambda n, r: (n, replace(r, schedule="step")), "expected one of 'cosine'")
-    turned_away(check, lambda n, r: (replace(n, dropout=1.5), r), "no network can be made of that")
-    turned_away(check, lambda n, r: (n, replace(r, batch_size=2.0)), "of type float, expected int")
+    turned_away(check, lambda n, r: (n, replace(r, loss="L1")), "expected one of l1, l2")
+    turned_away(check, lambda n, r: (n, replace(r, schedule="step")), "expected one of cosine")
+    turned_away(
+        check, lambda n, r: (replace(n, dropout=1.5), r), "dropout 1.5: expected a probability below 1"
+    )
+    turned_away(check, lambda n, r: (n, replace(r, batch_size=2.0)), "expected a whole number")
     turned_away(check, lambda n, r: (setattr(n, "dropout", 0.1), r), "FrozenInstanceError")
     turned_away(
         check,
