@@ -131,12 +131,9 @@ def _projection(centre: torch.Tensor, kernel: int, threshold: float, shape: tupl
     patches = patches.permute(1, 2, 0, 3, 4).flatten(2).flatten(0, 1)
     squared, vectors = torch.linalg.eigh(patches.mH @ patches)
     rows, columns = (math.sqrt(n) for n in patches.shape)
-    noise = (
-        squared[0] * ((rows + columns) / max(rows - columns, 1)) ** 2
-    )  # the most that noise has alone [2]_
-    kernels = vectors[:, squared > torch.maximum(noise, threshold**2 * squared[-1])].T.reshape(
-        -1, c, kernel, kernel
-    )
+    of_noise = squared[0] * ((rows + columns) / max(rows - columns, 1)) ** 2  # the most it has alone [2]_
+    counts = squared > torch.maximum(of_noise, threshold**2 * squared[-1])
+    kernels = vectors[:, counts].T.reshape(-1, c, kernel, kernel)
     images = torch.fft.fft2(kernels, s=(small, small)) / kernel
     coarse = torch.einsum("rcyx,rdyx->cdyx", images.conj(), images)
     spectrum = torch.fft.fftshift(torch.fft.fft2(coarse, norm="forward"), dim=(-2, -1))

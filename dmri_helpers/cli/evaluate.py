@@ -194,8 +194,11 @@ class Reconstruct(Undersampling):
         from ..training import native_precision
 
         reconstruct, source = self.open(measured=True)
-        samples = source if self.is_measured(source) else source.batches(1)
-        dataset = np.empty((source if self.is_measured(source) else source.cines).shape, np.complex64)
+        if self.is_measured(source):
+            samples, cines, mask = source, source, source.masks
+        else:
+            samples, cines, mask = source.batches(1), source.cines, source.mask[0]
+        dataset = np.empty(cines.shape, np.complex64)
         coils = []
         with torch.no_grad(), native_precision():
             for i, (kspace, A, *_) in enumerate(tqdm(samples, self.name, len(dataset), unit="cine")):
@@ -204,9 +207,8 @@ class Reconstruct(Undersampling):
         warn_of_results(self.name, (np.isfinite(image).all() for image in dataset))
         description = np.array(jsonlib.dumps(self.describe(source)))
         arrays = {"dataset": dataset if self.complex else np.abs(dataset), "description": description}
-        arrays["mask"] = source.masks.numpy() if self.is_measured(source) else source.mask[0].numpy()
-        groups = source.groups if self.is_measured(source) else source.cines.groups
-        arrays |= {} if groups is None else {"groups": groups}
+        arrays["mask"] = mask.numpy()
+        arrays |= {} if cines.groups is None else {"groups": cines.groups}
         arrays |= {"coils": np.stack(coils)} if self.maps and coils else {}
         with writing_to(self.out):
             save_npz(self.out, arrays)

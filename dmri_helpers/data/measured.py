@@ -103,32 +103,30 @@ def cines_of(raw: Raw, source: str, groups: np.ndarray | None, coils: torch.Tens
     The image is ``sum_c conj(S_c) F^-1 y_c``. Maps that the file does not have are estimated from the central lines
     (`calibration.coil_maps`). The k-space itself is kept, so that it is what `UndersampledCines` undersamples.
     """
-    kspace, notes = raw.kspace, list(raw.notes)
+    kspace, notes, given = raw.kspace, list(raw.notes), coils is not None
     n, c, _, y, _ = kspace.shape
     images = np.empty((n, *kspace.shape[2:]), np.complex64)
-    central = (torch.arange(y) - y // 2).abs()[None, None, :, None] < max(CALIBRATION, 8) / 2
+    central = (torch.arange(y) - y // 2).abs()[None, None, :, None] < CALIBRATION / 2
     maps = []
     for i in tqdm(range(n), "coils combined" if c > 1 else "cines", unit="cine", delay=2):
         data = torch.from_numpy(kspace[i])[None]
-        if c > 1 and coils is None:
-            maps.append(coil_maps(data * central, central.expand(1, data.shape[2], -1, -1)))
-        own = (
-            maps[-1] if maps else torch.ones(1, 1, 1, 1, 1) if coils is None else coils[i % len(coils)][None]
-        )
+        if given:
+            own = coils[i % len(coils)][None]
+        elif c > 1:
+            own = coil_maps(data * central, central.expand(1, data.shape[2], -1, -1))
+            maps.append(own)
+        else:
+            own = torch.ones(1, 1, 1, 1, 1)
         image = (own.conj() * ifft2c(data)).sum(1)[0]
         if not image.any():
             raise _error(raw.path, f"k-space whose image is zero (cine {i})", "maps that fit the coils")
         scale = float(image.abs().max())
         images[i], kspace[i] = image / scale, kspace[i] / scale
-    every = "k-space of every line"
     if c > 1:
-        how = "of the file" if coils is not None else f"estimated from the {CALIBRATION} central lines"
-        notes.append(
-            f"{every}: coils combined by the maps {how}, divided by the largest magnitude of the cine"
-        )
+        how = "of the file" if given else f"estimated from the {CALIBRATION} central lines"
+        done = f"coils combined by the maps {how}"
     else:
-        notes.append(
-            f"{every}, one coil: transformed to images, divided by the largest magnitude of the cine"
-        )
-    known = coils if coils is not None else torch.cat(maps) if maps else None
-    return Cines(images, source, groups, notes, coils=known, kspace=kspace if known is not None else None)
+        done = "one coil, transformed to images"
+    notes.append(f"k-space of every line: {done}, divided by the largest magnitude of the cine")
+    coils = torch.cat(maps) if maps else coils
+    return Cines(images, source, groups, notes, coils=coils, kspace=None if coils is None else kspace)

@@ -133,7 +133,7 @@ def import_cines(path: str | Path, *others: str | Path, **options) -> Cines | Me
     """
     paths = [_path(source) for source in (path, *others)]
     if len(paths) == 1:
-        return _checked(reading.read(paths[0], **options))
+        return open_data(path, **options)
     seen: dict[str, Path] = {}
     for one in paths:
         if (same := seen.setdefault(os.path.realpath(one), one)) is not one:

@@ -28,9 +28,9 @@ from ..results.files import write_text
 from ..results.names import NAMES
 from ..results.records import record
 from ..training import native_precision
+from .study import WORLDS
 
 METHODS = ("zero_filled", "temporal_mean", "view_sharing", "kt_tv", "dual_unet_view_sharing", "unrolled")
-WORLDS: dict[str, dict[str, float]] = {"magnitudes": {}, "phase and noise .02": {"phase": 1, "noise": 0.02}}
 PHANTOM_SEED = 21  # no network that is shipped was trained on these
 LESION = 2.0  # pixels, the radius of the lesion, whose edge is soft
 _CAVITY, _MUSCLE = 1, 2

@@ -178,8 +178,8 @@ def compare(
     """Differences from the reference, paired by cine and seed, with an interval of 95 % over both.
 
     The interval is that of a hierarchical bootstrap [1]_: seeds are drawn with replacement, and cines with replacement
-    for all of them alike. Of few seeds it knows little, and says so by being wide only in part: with n = 3 seeds read a
-    difference as one only if all three agree.
+    for all of them alike. A bootstrap over three seeds is too narrow. So a difference counts as one only if the
+    interval excludes zero and the mean over the cines has the same sign for every seed.
 
     Returns
     -------
