@@ -214,9 +214,25 @@ class Study:
     Example: dmri study heart --n 100
     """
 
-    name: Annotated[Positional[Literal["consistency", "pieces", "heart"]], arg(metavar="NAME")]
+    name: Annotated[
+        Positional[
+            Literal[
+                "consistency",
+                "pieces",
+                "mistakes",
+                "cascade_mistakes",
+                "leakage",
+                "without_truth",
+                "arena",
+                "heart",
+            ]
+        ],
+        arg(metavar="NAME"),
+    ]
     """consistency: what the data step is worth; pieces: attention, temporal stage, loss and more of the dual U-Net;
-    heart: area of the left ventricle and a lesion in what every method makes"""
+    mistakes, cascade_mistakes: what the report's mistakes cost; leakage: slices of test patients in the training set;
+    without_truth: learning from undersampled data alone; arena: published networks, trained for the same time (one of
+    them needs the package deepinv); heart: area of the left ventricle and a lesion in what every method makes"""
     seeds: int = 3
     """so many runs of every network"""
     n: int = 100
@@ -232,13 +248,13 @@ class Study:
         result = [self.out / f"{self.name}.{kind}" for kind in ("json", "md", "png")]
         for path in result:
             check_output(path, self.force)
-        from ..studies import heart, study
+        from ..studies import grids, heart, study
 
         with writing_to(self.out / "runs"):
             if self.name == "heart":
                 heart.write(heart.run(self.n), *result)
             else:
-                chosen = study.STUDIES[self.name]
+                chosen = grids.STUDIES[self.name]
                 rows = study.run(chosen, range(self.seeds), self.out / self.name)
                 study.write(chosen, rows, f"dmri study {self.name} --seeds {self.seeds}", *result)
         print(result[1].read_text(encoding="utf-8"))

@@ -1,11 +1,12 @@
-"""Networks trained with several seeds and compared in pairs: the evidence behind the sentences of notebooks 05 and 06.
+"""Networks trained with several seeds and compared in pairs: the evidence behind the sentences of notebooks 04 to 06.
 
 All rows of a study share phantoms, masks, initial seeds and training; one thing changes from row to row. Every run is
 kept as one JSON file, so that a study that was interrupted goes on. The networks are small, so that two cores can train
-them a few times over: a conclusion holds for this size and this training.
+them a few times over: a conclusion holds for this size and this training. `grids` has the studies.
 """
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -18,17 +19,56 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from .. import methods, plotting
-from ..data import UndersampledCines, open_cine, samples
+from ..data import Cines, UndersampledCines, open_cine, samples
 from ..plotting import COLORS
 from ..plotting.style import house_style
-from ..profiles import DualUNetConfig, TrainConfig, UnrolledConfig
+from ..profiles import TrainConfig
 from ..results.files import write_text
 from ..results.records import record
-from ..training import evaluate, fit
+from ..training import evaluate, fit, native_precision, step
 
 SCORES = ("psnr_volume", "ssim_volume", "psnr_dynamic")
 WORLDS = {"magnitudes": {}, "phase and noise .02": {"phase": 1, "noise": 0.02}}
-_NO_DATA = 1e-9  # weight of the data: the step changes nothing
+_AT_ONCE = 6  # steps by which the time of a step is measured
+
+
+def phantoms(study: "Study") -> tuple[Cines, Cines, Cines]:
+    """Training, validation and test phantoms of a study, every one a patient of its own."""
+    sizes = zip(study.cines, (11, 12, 13), strict=True)
+    train, validation, test = (open_cine("phantom", n=n, shape=study.shape, seed=seed) for n, seed in sizes)
+    return train, validation, test
+
+
+def _as_it_is(thing: Any) -> Any:
+    return thing
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way to reconstruct that is trained and tested.
+
+    Attributes
+    ----------
+    network
+        its configuration, or a function that makes it
+    training
+        what is changed in the training of the study
+    alter
+        what is changed in the network that was built
+    learn_from
+        what is changed in the training samples
+    cines
+        training, validation and test cines where the row has its own
+    also
+        other reconstructions that are tested with it: name -> (the trained network -> reconstruction)
+    """
+
+    network: methods.NetworkConfig | Callable[[], torch.nn.Module]
+    training: Mapping[str, Any] = field(default_factory=dict)
+    alter: Callable[[torch.nn.Module], torch.nn.Module] = _as_it_is
+    learn_from: Callable[[UndersampledCines], Any] = _as_it_is
+    cines: Callable[["Study"], tuple[Cines, Cines, Cines]] = phantoms
+    also: Mapping[str, Callable[[torch.nn.Module], Callable]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -38,7 +78,7 @@ class Study:
     Attributes
     ----------
     rows
-        name -> network
+        name -> row
     reference
         one of the names
     question
@@ -49,127 +89,132 @@ class Study:
         of the phantoms, ``(t, y, x)``
     cines
         for training, validation and test
+    seconds
+        every run is trained for so much time of one core, in as many whole epochs as fit; 0: for the epochs of
+        ``training``
+    rates
+        learning rates that the first seed tries for each row; the one with the best validation is that of all its runs
     """
 
-    rows: Mapping[str, methods.NetworkConfig]
+    rows: Mapping[str, Row]
     reference: str
     question: str
     training: TrainConfig
     shape: tuple[int, int, int] = (16, 96, 96)
     cines: tuple[int, int, int] = (48, 4, 16)
-    changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-
-
-_CASCADE = UnrolledConfig(cascades=3, features=12, start="view_sharing")
-_BOTH = TrainConfig(
-    epochs=16,
-    batch_size=1,
-    learning_rate=2e-3,
-    loss="l1",
-    crop=32,
-    clip=0.03,
-    phase=1.3,
-    noise=0.05,
-    augment=True,
-)
-_UNET = DualUNetConfig(frames=16, init_features=8, depth=2, resnet_features=16, start="zero_filled")
-_REPORT = TrainConfig(
-    epochs=16, batch_size=1, learning_rate=2e-3, crop=64, phase=1.3, noise=0.05, augment=True
-)
-STUDIES = {
-    "consistency": Study(
-        question="Is it the data step that makes a cascade better than a network alone?",
-        reference="hard data step",
-        rows={
-            "hard data step": _CASCADE,
-            "data step that knows the noise": replace(_CASCADE, noise_scale=0.1),
-            "soft data step, weight 1": replace(_CASCADE, data_weight=1.0),
-            "no data step": replace(_CASCADE, data_weight=_NO_DATA),
-        },
-        training=_BOTH,
-    ),
-    "pieces": Study(
-        question="Which pieces of the dual U-Net matter?",
-        reference="dual U-Net",
-        rows={
-            "dual U-Net": _UNET,
-            "no attention": replace(_UNET, attention=False),
-            "no temporal stage": replace(_UNET, resnet_blocks=0, resnet_features=0),
-            "one U-Net": replace(_UNET, branches=1),
-            "no dropout": replace(_UNET, dropout=0.0),
-            "fed with view sharing": replace(_UNET, start="view_sharing"),
-            "L1 loss": _UNET,
-        },
-        training=_REPORT,
-        changes={"L1 loss": {"loss": "l1"}},
-    ),
-}
+    seconds: float = 0
+    rates: tuple[float, ...] = ()
 
 
 def run(study: Study, seeds: Sequence[int], folder: Path) -> list[dict[str, Any]]:
     """Train and test every row with every seed, but for those whose file lies in ``folder``.
 
-    A network without data steps is also tested with one hard step behind it, which it was not trained for, and the
-    start of the reference is tested as it is.
-
     Returns
     -------
-        a dictionary per row and seed: ``row``, ``seed``, ``parameters``, ``seconds``, and for every world the scores of
-        every test cine
+        a dictionary per row and seed: ``row``, ``seed``, ``parameters``, ``seconds``, ``epochs``, ``learning_rate``, and
+        for every world the scores of every test cine
     """
-    train, validation, test = _cines(study)
     rows = []
     with tqdm(total=len(study.rows) * len(seeds), desc="study", unit="run") as bar:
         for seed in seeds:
-            for name, network in study.rows.items():
-                path = folder / f"{name.replace(' ', '_').replace(',', '')}-{seed}.json"
+            for name, row in study.rows.items():
+                path = _kept(folder, name, seed)
                 if not path.is_file():
-                    _train_one(study, name, network, seed, (train, validation, test), path)
+                    _train_one(study, name, row, seed, folder)
                 rows += json.loads(path.read_text(encoding="utf-8"))["runs"]
                 bar.update()
     return rows
 
 
-def _cines(study: Study):
-    sizes = zip(study.cines, (11, 12, 13), strict=True)
-    return [open_cine("phantom", n=n, shape=study.shape, seed=seed) for n, seed in sizes]
+def _kept(folder: Path, name: str, seed: int) -> Path:
+    return folder / f"{name.replace(' ', '_').replace(',', '')}-{seed}.json"
 
 
-def _train_one(study: Study, name: str, network, seed: int, cines, path: Path) -> None:
-    config = replace(study.training, seed=seed, **study.changes.get(name, {}))
-    model = methods.build(network, seed)
-    training, validation, _ = samples(cines, config)
-    log = fit(model, training, validation, config)
-    tested: dict[str, Callable] = {name: model}
-    if getattr(network, "data_weight", None) == _NO_DATA:
-        tested["no data step, but one at the end"] = _with_one_step(model)
-    if name == study.reference:
-        tested[f"start: {network.start.replace('_', ' ')}"] = methods.CLASSICAL[network.start]
+def _train_one(study: Study, name: str, row: Row, seed: int, folder: Path) -> None:
+    cines = row.cines(study)
+    config = replace(study.training, seed=seed, **row.training)
+    tried = [
+        _trained(study, row, cines, replace(config, learning_rate=rate))
+        for rate in _rates(study, name, seed, folder) or (config.learning_rate,)
+    ]
+    model, log, config = max(tried, key=lambda one: max(epoch["val_psnr"] for epoch in one[1]))
+    tested = {name: model} | {title: make(model) for title, make in row.also.items()}
     runs = []
     for title, reconstruct in tested.items():
-        worlds = {world: _scores(reconstruct, cines[2], options) for world, options in WORLDS.items()}
+        torch.manual_seed(seed)
         runs.append(
             {
                 "row": title,
                 "seed": seed,
                 "parameters": sum(p.numel() for p in model.parameters()),
-                "seconds": round(sum(row["seconds"] for row in log), 1),
-                "worlds": worlds,
+                "seconds": round(sum(epoch["seconds"] for epoch in log), 1),
+                "epochs": config.epochs,
+                "learning_rate": config.learning_rate,
+                "seconds_per_cine": _seconds(reconstruct, cines[2]),
+                "worlds": {
+                    world: _scores(reconstruct, cines[2], options) for world, options in WORLDS.items()
+                },
             }
         )
-    description = {"network": methods.describe_network(network), "training": asdict(config)}
-    record(path, runs=runs, shape=study.shape, cines=study.cines, **description)
+    network = row.network if callable(row.network) else methods.describe_network(row.network)
+    about = network.__doc__.splitlines()[0] if callable(row.network) else network
+    record(
+        _kept(folder, name, seed),
+        runs=runs,
+        shape=study.shape,
+        cines=study.cines,
+        network=about,
+        training=asdict(config),
+    )
 
 
-def _scores(reconstruct: Callable, cines, options: Mapping[str, float]) -> dict[str, list[float]]:
+def _rates(study: Study, name: str, seed: int, folder: Path) -> tuple[float, ...]:
+    """The learning rates to try: all of the study, or the one that another seed has chosen."""
+    for path in sorted(folder.glob(_kept(folder, name, seed).name.rpartition("-")[0] + "-*.json")):
+        return (json.loads(path.read_text(encoding="utf-8"))["training"]["learning_rate"],) if study.rates else ()
+    return study.rates
+
+
+def _trained(study: Study, row: Row, cines, config: TrainConfig) -> tuple[torch.nn.Module, list, TrainConfig]:
+    torch.manual_seed(config.seed)
+    make = row.network if callable(row.network) else lambda: methods.build(row.network, config.seed)
+    model = row.alter(make())
+    training, validation, _ = samples(cines, config)
+    if study.seconds:
+        of_an_epoch = len(training) * _seconds_of_a_step(row, training, config)
+        config = replace(config, epochs=max(1, round(study.seconds / of_an_epoch)))
+    return model, fit(model, row.learn_from(training), validation, config), config
+
+
+def _seconds_of_a_step(row: Row, training: UndersampledCines, config: TrainConfig) -> float:
+    """Time of one core, the median of a few steps of a network of its own."""
+    make = row.network if callable(row.network) else lambda: methods.build(row.network)
+    model = row.alter(make())
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-9)
+    lasted = []
+    for batch in [training[i] for i in range(_AT_ONCE)]:
+        began = time.process_time()
+        step(model, optimizer, batch, config)
+        lasted.append(time.process_time() - began)
+    return float(np.median(lasted[1:]))
+
+
+def _seconds(reconstruct: Callable, cines: Cines) -> float:
+    """Time of one core for a cine, the least of three."""
+    kspace, A, _ = UndersampledCines(cines, seed=5)[0]
+    lasted = []
+    with torch.no_grad(), native_precision():
+        for _ in range(3):
+            began = time.process_time()
+            reconstruct(kspace, A)
+            lasted.append(time.process_time() - began)
+    return round(min(lasted), 4)
+
+
+def _scores(reconstruct: Callable, cines: Cines, options: Mapping[str, float]) -> dict[str, list[float]]:
     test = UndersampledCines(cines, seed=5, vary=False, **options)
     rows = evaluate(reconstruct, test, title="test")
     return {score: [round(row[score], 4) for row in rows] for score in SCORES}
-
-
-def _with_one_step(model: torch.nn.Module) -> Callable:
-    """The network, and behind it the nearest image that agrees with the data."""
-    return lambda kspace, A: A.closest(model(kspace, A), A.adjoint(kspace), torch.inf)
 
 
 def compare(

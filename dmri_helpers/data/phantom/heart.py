@@ -10,7 +10,7 @@ ANGLES = 512  # angles of the tables that hold the contours of the heart
 class Heart:
     """Geometry and motion of a heart. Its contours are tables ``(t, ANGLES)`` of the radius about its centre."""
 
-    def __init__(self, rng: np.random.Generator, frames: int, group: str):
+    def __init__(self, rng: np.random.Generator, frames: int, group: str, level: float | None = None):
         self.frames = frames
         self._beat(rng)
         c = self.contraction[:, None]
@@ -36,7 +36,8 @@ class Heart:
         self.ejection_fraction = float(1 - self.volume.min() / self.volume.max())
 
         # the slice stands still while the base comes down, so it shows more and more of the base
-        level = rng.uniform(0.35, 0.97)  # 0 apex, 1 base
+        drawn = rng.uniform(0.35, 0.97)  # 0 apex, 1 base
+        level = drawn if level is None else level
         passing = level + 0.5 * shortening * self.contraction
         taper = np.sqrt(1 - 0.8 * (1 - np.minimum(passing, 1)) ** 2)[:, None]
         self.base = np.clip((passing - 0.93) / 0.12, 0, 1)  # 0 ventricles only, 1 atria and outflow as well

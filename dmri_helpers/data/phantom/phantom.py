@@ -78,6 +78,7 @@ def cine_phantom(
     noise: float | None = None,
     per_frame: bool = True,
     phase: float = 1.0,
+    level: float | None = None,
 ) -> Phantom:
     """Draw the phantom number ``seed``.
 
@@ -97,18 +98,23 @@ def cine_phantom(
     phase
         strength of the phase of ``complex_image``: 1 is up to 2.5 rad at the rim, 0 leaves only signs and noise.
         Magnitudes do not depend on it
+    level
+        of the slice, 0 at the apex and 1 at the base; None draws one. Slices of one seed are of one patient: they share
+        chest and motion, not the texture of the heart and the noise
 
     Raises
     ------
     ValueError
         if the shape is not three integers of at least (1, 16, 16), the seed is negative, there is no such group,
-        the noise is not in [0, 1], or the phase is negative or not finite
+        the noise or the level is not in [0, 1], or the phase is negative or not finite
     """
     frames, ny, nx = _checked_shape(shape)
     if seed < 0:
         raise ValueError(f"seed must not be negative, got {seed}")
     if noise is not None and not 0 <= noise <= 1:
         raise ValueError(f"noise must be between 0 and 1, got {noise}")
+    if level is not None and not 0 <= level <= 1:
+        raise ValueError(f"level must be between 0 and 1, got {level}")
     if not 0 <= phase < np.inf:
         raise ValueError(f"phase must be at least 0 and finite, got {phase}")
     if group is not None and group not in GROUPS:
@@ -117,13 +123,15 @@ def cine_phantom(
     drawn = rng.choice(GROUPS)
     group = group or str(drawn)
     tissue = tissue_signals(rng)
-    heart = Heart(rng, frames, group)
+    heart = Heart(rng, frames, group, level)
 
     side = min(ny, nx)
     y, x = coordinates(ny, ny / side), coordinates(nx, nx / side)
     fine_y, fine_x = (coordinates(rendered_size(n), n / side) for n in (ny, nx))
     static, systolic, freedom = draw_surroundings(rng, heart, tissue, fine_y, fine_x)
     image = move_tissue(rng, heart, static, systolic, freedom, fine_y, fine_x)
+    if level is not None:
+        rng = np.random.default_rng([seed, VERSION, round(1e6 * level)])
     draw_heart(rng, heart, tissue, image, fine_y, fine_x)
     labels = heart.labels(y, x)
     signal, factor = acquire(rng, image, y, x, noise)
