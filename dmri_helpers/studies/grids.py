@@ -183,7 +183,7 @@ def _slices(patients: Iterable[int], levels: Sequence[float], shape: tuple[int, 
 
 
 def _neighbours(same: bool) -> Callable[[Study], tuple[Cines, Cines, Cines]]:
-    """The middle slices of some patients are tested; the training set has the outer slices of the same, or of others."""
+    """Middle slices of some patients are tested; the training set has the outer slices of the same, or of others."""
 
     def cines(study: Study) -> tuple[Cines, Cines, Cines]:
         training, _, test = study.cines
@@ -256,9 +256,7 @@ STUDIES = {
             "no U-Net": Row(replace(_UNET, branches=0)),
             "no dropout": Row(replace(_UNET, dropout=0.0)),
             "constant rate": Row(_UNET, training={"schedule": "constant"}),
-            "no dropout, constant rate": Row(
-                replace(_UNET, dropout=0.0), training={"schedule": "constant"}
-            ),
+            "no dropout, constant rate": Row(replace(_UNET, dropout=0.0), training={"schedule": "constant"}),
             "no weight decay": Row(_UNET, training={"weight_decay": 0.0}),
             "L1 loss": Row(_UNET, training={"loss": "l1"}),
             "fed with view sharing": Row(

@@ -1,9 +1,9 @@
 """Published networks for the same work, each by its paper's design, for the arena (notebook 06, "who won and why").
 
-All are called with k-space ``(b, t, y, x)`` of one coil and its `operators.ForwardModel`, and return a complex cine. What
-they share with the course is the data step, `unrolled.DataConsistency`, with a weight that knows the noise where their
-papers learn one. Their sizes are scaled to one number of parameters (`RIVALS`); batch normalisation is left out, since
-batches have one cine.
+All are called with k-space ``(b, t, y, x)`` of one coil and its `operators.ForwardModel`, and return a complex cine.
+What they share with the course is the data step, `unrolled.DataConsistency`, with a weight that knows the noise where
+their papers learn one. Their sizes are scaled to one number of parameters (`RIVALS`). Batch normalisation is left out,
+since batches have one cine.
 """
 
 from collections.abc import Callable, Mapping
@@ -99,12 +99,13 @@ class CRNN(nn.Module):
         self.steps = nn.ModuleList(DataConsistency(noise_scale=_NOISE_SCALE) for _ in range(iterations))
 
     def forward(self, kspace: torch.Tensor, A: ForwardModel) -> torch.Tensor:
-        image = aliased = A.adjoint(kspace)
-        return self.refine(image, aliased, A)
+        aliased = A.adjoint(kspace)
+        return self.refine(aliased, aliased, A, [None] * 4)
 
-    def refine(self, image: torch.Tensor, aliased: torch.Tensor, A: ForwardModel) -> torch.Tensor:
-        """All iterations, from an image."""
-        hidden: list = [None] * 4
+    def refine(
+        self, image: torch.Tensor, aliased: torch.Tensor, A: ForwardModel, hidden: list
+    ) -> torch.Tensor:
+        """All iterations from an image, and from what the layers hold, which is changed in place."""
         for step in self.steps:
             image = step(image + self._residual(image, hidden), aliased, A)
         return image
@@ -165,30 +166,30 @@ class KTNext(nn.Module):
     """k-t NEXT [1]_: a network on the spectrum over time, then a recurrent one on the cine, in turn.
 
     The first sees the spectrum of what differs from the temporal mean, over frequency and ``y``, columns as a batch.
+    The hidden states of the second go on from turn to turn.
 
     References
     ----------
     .. [1] Qin et al., k-t NEXT: dynamic MR image reconstruction exploiting spatio-temporal correlations, MICCAI (2019).
     """
 
-    def __init__(self, features: int = 22, turns: int = 2):
+    def __init__(self, features: int = 20, turns: int = 3):
         super().__init__()
         self.spectral = nn.ModuleList(_layers(nn.Conv2d, 2, features, 5) for _ in range(turns))
         self.steps = nn.ModuleList(DataConsistency(noise_scale=_NOISE_SCALE) for _ in range(turns))
         self.recurrent = CRNN(features, 1)
-        self.turns = turns
 
     def forward(self, kspace: torch.Tensor, A: ForwardModel) -> torch.Tensor:
         aliased = A.adjoint(kspace)
-        baseline = image = classical.temporal_mean(kspace, A)
-        still = baseline.mean(1, keepdim=True)
+        image = classical.temporal_mean(kspace, A)
+        still, hidden = image.mean(1, keepdim=True), [None] * 4
         for network, step in zip(self.spectral, self.steps, strict=True):
             spectrum = torch.fft.fft(image - still, dim=1, norm="ortho")
             b, t, y, x = spectrum.shape
             planes = _channels(spectrum).permute(0, 4, 1, 2, 3).reshape(b * x, 2, t, y)
             better = network(planes).reshape(b, x, 2, t, y).permute(0, 2, 3, 4, 1)
             image = image + torch.fft.ifft(_complex(better), dim=1, norm="ortho")
-            image = self.recurrent.refine(step(image, aliased, A), aliased, A)
+            image = self.recurrent.refine(step(image, aliased, A), aliased, A, hidden)
         return image
 
 
@@ -199,8 +200,8 @@ class Deepinv(nn.Module):
 
     References
     ----------
-    .. [1] Tachella et al., DeepInverse: a Python package for solving imaging inverse problems with deep learning, J Open
-       Source Softw 10 (2025).
+    .. [1] Tachella et al., DeepInverse: a Python package for solving imaging inverse problems with deep learning, J
+       Open Source Softw 10 (2025).
     """
 
     def __init__(self, features: int = 48, iterations: int = 4):

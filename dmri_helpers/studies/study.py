@@ -111,8 +111,8 @@ def run(study: Study, seeds: Sequence[int], folder: Path) -> list[dict[str, Any]
 
     Returns
     -------
-        a dictionary per row and seed: ``row``, ``seed``, ``parameters``, ``seconds``, ``epochs``, ``learning_rate``, and
-        for every world the scores of every test cine
+        a dictionary per row and seed: ``row``, ``seed``, ``parameters``, ``seconds``, ``epochs``, ``learning_rate``,
+        ``seconds_per_cine`` (of one core), and for every world the scores of every test cine
     """
     rows = []
     with tqdm(total=len(study.rows) * len(seeds), desc="study", unit="run") as bar:
@@ -146,7 +146,7 @@ def _train_one(study: Study, name: str, row: Row, seed: int, folder: Path) -> No
             {
                 "row": title,
                 "seed": seed,
-                "parameters": sum(p.numel() for p in model.parameters()),
+                "parameters": _size(model),
                 "seconds": round(sum(epoch["seconds"] for epoch in log), 1),
                 "epochs": config.epochs,
                 "learning_rate": config.learning_rate,
@@ -170,9 +170,9 @@ def _train_one(study: Study, name: str, row: Row, seed: int, folder: Path) -> No
 
 def _rates(study: Study, name: str, seed: int, folder: Path) -> tuple[float, ...]:
     """The learning rates to try: all of the study, or the one that another seed has chosen."""
-    for path in sorted(folder.glob(_kept(folder, name, seed).name.rpartition("-")[0] + "-*.json")):
-        return (json.loads(path.read_text(encoding="utf-8"))["training"]["learning_rate"],) if study.rates else ()
-    return study.rates
+    others = [_kept(folder, name, other) for other in range(seed)]
+    chosen = [json.loads(path.read_text(encoding="utf-8")) for path in others if path.is_file()]
+    return (chosen[0]["training"]["learning_rate"],) if study.rates and chosen else study.rates
 
 
 def _trained(study: Study, row: Row, cines, config: TrainConfig) -> tuple[torch.nn.Module, list, TrainConfig]:
@@ -197,6 +197,10 @@ def _seconds_of_a_step(row: Row, training: UndersampledCines, config: TrainConfi
         step(model, optimizer, batch, config)
         lasted.append(time.process_time() - began)
     return float(np.median(lasted[1:]))
+
+
+def _size(model: torch.nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
 
 
 def _seconds(reconstruct: Callable, cines: Cines) -> float:

@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from dmri_helpers.studies import heart, study
+from dmri_helpers import methods
+from dmri_helpers.data import UndersampledCines, open_cine
+from dmri_helpers.operators import ForwardModel
+from dmri_helpers.sampling import ky_t_mask
+from dmri_helpers.studies import grids, heart, rivals, study
+from dmri_helpers.unrolled import DataConsistency
 
 
 def rows_of(differences, world="magnitudes") -> list[dict]:
@@ -41,19 +46,20 @@ def test_a_difference_is_one_only_if_interval_and_seeds_agree(differences, verdi
     study.figure(found)
 
 
+def tiny(name: str, *rows: str) -> study.Study:
+    """A study of the grid with these rows, cascades of one turn, and one short epoch."""
+    chosen = grids.STUDIES[name]
+    small = {}
+    for title in rows:
+        row = chosen.rows[title]
+        smaller = {} if callable(row.network) else {"cascades": 1, "features": 2}
+        small[title] = row if callable(row.network) else replace(row, network=replace(row.network, **smaller))
+    training = replace(chosen.training, epochs=1, crop=8)
+    return replace(chosen, rows=small, shape=(4, 64, 24), cines=(4, 1, 2), training=training)
+
+
 def test_every_row_is_trained_once_and_the_control_is_tested_with_a_step_behind_it(tmp_path, monkeypatch):
-    chosen = study.STUDIES["consistency"]
-    rows = {
-        name: replace(chosen.rows[name], cascades=1, features=2)
-        for name in ("hard data step", "no data step")
-    }
-    small = replace(
-        chosen,
-        rows=rows,
-        shape=(4, 64, 24),
-        cines=(2, 1, 2),
-        training=replace(chosen.training, epochs=1, crop=8),
-    )
+    small = tiny("consistency", "hard data step", "no data step")
     found = study.run(small, [0], tmp_path)
     assert [row["row"] for row in found] == [
         "hard data step",
@@ -66,6 +72,89 @@ def test_every_row_is_trained_once_and_the_control_is_tested_with_a_step_behind_
     study.write(small, found, "command", *(tmp_path / f"a.{kind}" for kind in ("json", "md", "png")))
     written = json.loads((tmp_path / "a.json").read_text())
     assert len(written["compared"]) == 8 and written["machine"]
+
+
+def test_the_first_seed_chooses_the_rate(tmp_path, monkeypatch):
+    tried = []
+
+    def trained(_, row, cines, config):
+        tried.append((config.seed, config.learning_rate))
+        return (
+            (lambda kspace, A: A.adjoint(kspace)),
+            [{"val_psnr": -config.learning_rate, "seconds": 1}],
+            config,
+        )
+
+    monkeypatch.setattr(study, "_trained", trained)
+    monkeypatch.setattr(study, "_size", lambda model: 0)
+    small = replace(tiny("arena", "k-t NEXT (Qin 2019)"), reference="k-t NEXT (Qin 2019)", rates=(2e-3, 5e-4))
+    study.run(small, [0, 1], tmp_path)
+    assert tried == [(0, 2e-3), (0, 5e-4), (1, 5e-4)]
+
+
+def test_time_sets_the_epochs(monkeypatch):
+    monkeypatch.setattr(study, "_seconds_of_a_step", lambda *_: 2.5)
+    monkeypatch.setattr(study, "fit", lambda model, training, validation, config: [])
+    small = replace(tiny("consistency", "hard data step"), seconds=30.0)
+    row = small.rows["hard data step"]
+    *_, config = study._trained(small, row, study.phantoms(small), small.training)
+    assert config.epochs == 3, "30 s, 4 steps of 2.5 s an epoch"
+
+
+@pytest.mark.parametrize("name", [name for name in rivals.RIVALS if "deepinv" not in name])
+def test_rivals_begin_with_their_data_and_keep_them(name):
+    """Untrained, every network returns an image that agrees with data without noise; all have about one size."""
+    torch.manual_seed(0)
+    network, cine = rivals.RIVALS[name](), torch.randn(1, 4, 64, 8, dtype=torch.complex64)
+    A = ForwardModel(ky_t_mask(cine.shape, 4, 3, seed=0))
+    image = network(A(cine), A)
+    torch.testing.assert_close(A(image), A(cine), atol=1e-4, rtol=1e-4)
+    image.abs().mean().backward()
+    assert all(p.grad is not None for p in network.parameters() if p.ndim > 1), "all of it is used"
+    assert sum(p.numel() for p in network.parameters()) == pytest.approx(66e3, rel=0.1)
+
+
+def test_learning_without_a_truth_looks_at_no_truth_and_judges_lines_that_were_not_given():
+    given = []
+
+    def network(kspace, A):
+        given.append(A.mask)
+        return A.adjoint(kspace)
+
+    cines = UndersampledCines(open_cine("phantom", n=2, shape=(4, 64, 24)), 3, 5, training=True)
+    learner = grids.WithoutTruth(network).train()
+    for kspace, A, target in grids.TargetZero(cines).batches(1):
+        assert not target.any()
+        error = learner(kspace, A)
+        judged = A.mask & ~given[-1]
+        assert 0.2 < judged.sum() / A.mask.sum() < 0.4 and not (given[-1] & ~A.mask).any()
+        torch.testing.assert_close(error, -kspace * judged, atol=1e-6, rtol=1e-5)
+
+
+def test_mistakes_are_what_they_say():
+    image = torch.randn(1, 16, 64, 8, dtype=torch.complex64)
+    unet = grids.STUDIES["mistakes"].rows
+    built = {name: row.alter(methods.build(row.network)).network for name, row in unet.items()}
+    assert not built["no residual path"](image).any(), "an untrained residual is zero"
+    assert built["no residual path, a sigmoid at the end"](image).real.min() > 0
+    torch.testing.assert_close(built["frames as channels of the temporal stage"](image), image)
+    assert not built["magnitude before the temporal stage"](image).imag.any()
+    kspace = ForwardModel(mask := ky_t_mask(image.shape, seed=0))(image)
+    step = grids.OtherMask(DataConsistency())
+    redrawn = step(image, ForwardModel(mask).adjoint(kspace), ForwardModel(mask))
+    assert (redrawn - image).abs().max() > 0.1, "lines that were never measured are emptied"
+
+
+def test_slices_of_a_patient_share_the_chest_and_only_one_row_trains_on_test_patients():
+    rows = grids.STUDIES["leakage"].rows
+    small = replace(grids.STUDIES["leakage"], shape=(2, 64, 64), cines=(6, 1, 2))
+    others, same = (row.cines(small) for row in rows.values())
+    assert np.array_equal(others[2][:], same[2][:]) and len(others[0]) == len(same[0]) == 6
+
+    def nearest(train, test):
+        return min(abs(np.asarray(a) - np.asarray(b)).mean() for a in train[:] for b in test[:])
+
+    assert nearest(same[0], same[2]) < 0.5 * nearest(others[0], others[2])
 
 
 def test_the_result_in_the_package_is_that_of_the_figures():
