@@ -225,6 +225,7 @@ class Study:
                 "without_truth",
                 "arena",
                 "heart",
+                "failures",
             ]
         ],
         arg(metavar="NAME"),
@@ -232,11 +233,12 @@ class Study:
     """consistency: what the data step is worth; pieces: attention, temporal stage, loss and more of the dual U-Net;
     mistakes, cascade_mistakes: what the report's mistakes cost; leakage: slices of test patients in the training set;
     without_truth: learning from undersampled data alone; arena: published networks, trained for the same time (one of
-    them needs the package deepinv); heart: area of the left ventricle and a lesion in what every method makes"""
+    them needs the package deepinv); heart: area of the left ventricle in what every method makes; failures: lesions
+    that move, scans that go wrong, and whether the spread of a network's images warns of errors"""
     seeds: int = 3
     """so many runs of every network"""
     n: int = 100
-    """so many phantoms, of heart"""
+    """so many phantoms, of heart and failures"""
     out: Path = Path("build/study")
     """folder for the runs and the result: NAME.json, NAME.md, NAME.png"""
     force: bool = False
@@ -248,11 +250,13 @@ class Study:
         result = [self.out / f"{self.name}.{kind}" for kind in ("json", "md", "png")]
         for path in result:
             check_output(path, self.force)
-        from ..studies import grids, heart, study
+        from ..studies import failures, grids, heart, study
 
         with writing_to(self.out / "runs"):
             if self.name == "heart":
                 heart.write(heart.run(self.n), *result)
+            elif self.name == "failures":
+                failures.write(failures.run(self.n), f"dmri study failures --n {self.n}", *result)
             else:
                 chosen = grids.STUDIES[self.name]
                 rows = study.run(chosen, range(self.seeds), self.out / self.name)

@@ -269,7 +269,7 @@ STUDIES = {
         question="What does each mistake of the report cost its own network?",
         reference="dual U-Net",
         rows={
-            "dual U-Net": Row(_UNET),
+            "dual U-Net": Row(_UNET, also={"start: zero filled": _start_of("zero_filled")}),
             "no residual path": Row(_UNET, alter=_of_the_unet(Drawn)),
             "no residual path, a sigmoid at the end": Row(
                 _UNET, alter=_of_the_unet(lambda dual: Drawn(dual, sigmoid=True))
@@ -286,7 +286,7 @@ STUDIES = {
         question="What does each mistake cost a cascade?",
         reference="hard data step",
         rows={
-            "hard data step": Row(_CASCADE),
+            "hard data step": Row(_CASCADE, also={"start: view sharing": _start_of("view_sharing")}),
             "no residual path": Row(_CASCADE, alter=_of_every_turn(Drawn)),
             "no residual path, a sigmoid at the end": Row(
                 _CASCADE, alter=_of_every_turn(lambda network: Drawn(network, sigmoid=True))

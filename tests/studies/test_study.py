@@ -12,7 +12,7 @@ from dmri_helpers import methods
 from dmri_helpers.data import UndersampledCines, open_cine
 from dmri_helpers.operators import ForwardModel
 from dmri_helpers.sampling import ky_t_mask
-from dmri_helpers.studies import grids, heart, rivals, study
+from dmri_helpers.studies import failures, grids, heart, rivals, study
 from dmri_helpers.unrolled import DataConsistency
 
 
@@ -170,13 +170,109 @@ def disk(radius: float, size: int = 40) -> torch.Tensor:
     return (y[:, None] ** 2 + x[None] ** 2).sqrt() < radius
 
 
-def test_area_change_of_disks_and_a_lesion_in_muscle():
-    radii = (10, 8, 5, 8)
-    labels = torch.stack([2 * disk(16).int() - disk(r).int() for r in radii])
-    cine = torch.tensor([0.0, 0.9, 0.3])[labels.long()]
-    areas = [float((one == 1).sum()) for one in labels]
-    assert heart.area_change(cine, labels) == pytest.approx(100 * (1 - min(areas) / max(areas)))
-    assert heart.area_change(cine.mean(0).expand_as(cine), labels) == 0, "nothing moves in a mean over time"
-    weights = heart.lesion_weights(labels)
-    assert weights.max() == 1 and not weights[disk(10)].gt(0.99).any() and 8 < weights.sum() < 30
-    assert heart.lesion_weights(labels * (labels == 1)) is None
+@pytest.fixture
+def beating():
+    """Labels of a heart whose cavity shrinks and grows again."""
+    return torch.stack([2 * disk(16).int() - disk(r).int() for r in (10, 8, 5, 8)])
+
+
+def test_area_change_of_disks(beating):
+    cine = torch.tensor([0.0, 0.9, 0.3])[beating.long()]
+    true = [float((one == 1).sum()) for one in beating]
+    largest, smallest = heart.areas(cine, beating)
+    assert (largest, smallest) == (max(true), min(true))
+    assert heart.area_change((largest, smallest)) == pytest.approx(100 * (1 - min(true) / max(true)))
+    still = heart.areas(cine.mean(0).expand_as(cine), beating)
+    assert heart.area_change(still) == 0, "nothing moves in a mean over time"
+
+
+def test_agreement_is_for_all_and_for_every_group():
+    rows = [
+        {
+            "world": world,
+            "method": name,
+            "group": group,
+            "psnr": 30.0,
+            **dict.fromkeys(
+                ("area_change_full", "area_change_labels", "largest_full", "smallest_full"), 50.0
+            ),
+            "area_change": 50.0 + shift,
+            "largest": 50.0,
+            "smallest": 55.0,
+        }
+        for world in study.WORLDS
+        for name in heart.METHODS
+        for group, shift in (("normal", -1), ("normal", 1), ("dilated", 3), ("dilated", 3))
+    ]
+    summary = {one["group"]: one for one in heart.summarise(rows)}
+    assert summary["normal"]["bias"] == 0 and summary["normal"]["limits"] == pytest.approx(1.96 * 2**0.5)
+    assert summary["dilated"]["bias"] == 3 and summary["all"]["bias"] == 1.5 and summary["all"]["n"] == 4
+    assert summary["all"]["bias_largest"] == 0 and summary["all"]["bias_smallest"] == pytest.approx(10)
+
+
+def test_a_lesion_moves_with_the_wall(beating):
+    track = failures.wall(beating, 0.0)
+    assert track[:, 1].tolist() == pytest.approx([20 + (r + 16) / 2 for r in (10, 8, 5, 8)], abs=0.8)
+    assert track[:, 0].tolist() == pytest.approx([20] * 4, abs=0.8)
+    shape = failures.disk(track, 2.0, (40, 40))
+    assert all(12 < one.sum() < 25 for one in shape) and (shape[0] != shape[2]).any()
+    assert failures.wall((beating == 1).int(), 0.0) is None, "no muscle"
+    expected = 0.3 * shape
+    assert failures._seen(expected, expected) == pytest.approx(1) and failures._seen(0 * shape, expected) == 0
+
+
+def test_scans_that_go_wrong_are_wrong_on_the_lines_that_are_late():
+    cines = open_cine("phantom", n=1, shape=(8, 192, 24))
+    scans = failures._scans_of(cines, 0)
+    planned, A, target = scans["as planned, acceleration 5"]
+    for name, late in (
+        ("a longer beat in a quarter of the lines", 48),
+        ("half of the lines after a movement", 96),
+    ):
+        kspace, B, reference = scans[name]
+        assert torch.equal(B.mask, A.mask) and torch.equal(reference, target)
+        changed = (kspace - planned).abs().amax((0, 1, 3)) > 1e-6
+        assert 0 < changed.sum() <= late
+
+
+def test_spread_turns_images_back():
+    """The zero-filled image knows no direction, so all four images are the same and the errors are not held."""
+    cines = open_cine("phantom", n=1, shape=(6, 96, 32))
+    kspace, A, _ = UndersampledCines(cines)[0]
+    zero_filled = methods.load("zero_filled")
+    plain = failures._turned(zero_filled, kspace, A, ())
+    for axes in ((-3,), (-1,), (-3, -1)):
+        torch.testing.assert_close(
+            failures._turned(zero_filled, kspace, A, axes), plain, atol=1e-5, rtol=1e-4
+        )
+
+
+def test_failures_are_summarised_and_drawn():
+    rows = {
+        "lesions": [
+            {
+                "phantom": i,
+                "acceleration": R,
+                "method": name,
+                "radius": r,
+                "contrast": c,
+                "survives": 0.5 + i,
+                "appears": 0,
+            }
+            for i in range(2)
+            for R in failures.ACCELERATIONS
+            for name in failures.METHODS
+            for r in failures.RADII
+            for c in failures.CONTRASTS
+        ],
+        "scans": [{"phantom": 0, "scan": "a", "method": "kt_tv", "psnr": 30.0, "psnr_dynamic": 20.0}],
+        "spread": [
+            {"holds": 0.5, "factor": 2.0, "correlation": 0.3},
+            {"holds": 0.7, "factor": 2.0, "correlation": 0.3, "holds_scaled": 0.9},
+        ],
+    }
+    summary = failures.summarise(rows)
+    assert summary["lesions"][0]["survives"] == 1.0 and summary["spread"][0]["holds"] == pytest.approx(0.6)
+    tables = failures.tables(summary)
+    assert "30.0 / 20.0" in tables["scans"] and "| 60 " in tables["spread"] and "1.00" in tables["lesions"]
+    failures.figure(summary)
