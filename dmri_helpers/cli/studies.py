@@ -226,6 +226,7 @@ class Study:
                 "arena",
                 "heart",
                 "failures",
+                "robustness",
             ]
         ],
         arg(metavar="NAME"),
@@ -234,11 +235,14 @@ class Study:
     mistakes, cascade_mistakes: what the report's mistakes cost; leakage: slices of test patients in the training set;
     without_truth: learning from undersampled data alone; arena: published networks, trained for the same time (one of
     them needs the package deepinv); heart: area of the left ventricle in what every method makes; failures: lesions
-    that move, scans that go wrong, and whether the spread of a network's images warns of errors"""
+    that move, scans that go wrong, and whether the spread of a network's images warns of errors; robustness: the
+    shipped cascade under other conditions, on phantoms and on the cines of --data"""
     seeds: int = 3
     """so many runs of every network"""
     n: int = 100
-    """so many phantoms, of heart and failures"""
+    """so many phantoms, of heart and failures; so many cines of each source, of robustness"""
+    data: str | None = None
+    """a file of real cines, of robustness"""
     out: Path = Path("build/study")
     """folder for the runs and the result: NAME.json, NAME.md, NAME.png"""
     force: bool = False
@@ -250,13 +254,19 @@ class Study:
         result = [self.out / f"{self.name}.{kind}" for kind in ("json", "md", "png")]
         for path in result:
             check_output(path, self.force)
-        from ..studies import failures, grids, heart, study
+        from ..studies import failures, grids, heart, robustness, study
 
         with writing_to(self.out / "runs"):
             if self.name == "heart":
                 heart.write(heart.run(self.n), *result)
             elif self.name == "failures":
                 failures.write(failures.run(self.n), f"dmri study failures --n {self.n}", *result)
+            elif self.name == "robustness":
+                real = None if self.data is None else open_source(self.data, None)
+                command = f"dmri study robustness --n {self.n}" + (
+                    "" if real is None else f" --data {real.source}"
+                )
+                robustness.write(robustness.run(self.n, real), command, *result)
             else:
                 chosen = grids.STUDIES[self.name]
                 rows = study.run(chosen, range(self.seeds), self.out / self.name)

@@ -12,7 +12,7 @@ from dmri_helpers import methods
 from dmri_helpers.data import UndersampledCines, open_cine
 from dmri_helpers.operators import ForwardModel
 from dmri_helpers.sampling import ky_t_mask
-from dmri_helpers.studies import failures, grids, heart, rivals, study
+from dmri_helpers.studies import failures, grids, heart, rivals, robustness, study
 from dmri_helpers.unrolled import DataConsistency
 
 
@@ -276,3 +276,26 @@ def test_failures_are_summarised_and_drawn():
     tables = failures.tables(summary)
     assert "30.0 / 20.0" in tables["scans"] and "| 60 " in tables["spread"] and "1.00" in tables["lesions"]
     failures.figure(summary)
+
+
+def test_robustness_compares_with_the_best_of_each_condition():
+    rows = [
+        {
+            "source": "phantoms",
+            "world": "phase",
+            "condition": "noise .05",
+            "psnr": {"kt_tv": [30.0, 32.0], "view_sharing": [33.0, 28.0], "unrolled": [33.0, 31.5]},
+            "psnr_dynamic": {"kt_tv": [20.0, 20.0], "view_sharing": [1.0, 1.0], "unrolled": [21.0, 23.0]},
+        }
+    ]
+    (one,) = robustness.compare(rows)
+    assert (one["best"], one["gain"], one["least"], one["moving_gain"]) == ("kt_tv", 1.25, -0.5, 2.0)
+    assert "+1.25" in robustness.table([one]) and "-0.50" in robustness.table([one])
+    robustness.figure([one])
+
+
+def test_every_condition_of_robustness_can_be_measured():
+    cines = open_cine("phantom", n=1, shape=(2, 192, 16))
+    for options in robustness.CONDITIONS.values():
+        measured = UndersampledCines(cines, vary=False, seed=5, **options)
+        assert "unrolled" in robustness._methods(measured) and measured[0][0].abs().max() > 0
