@@ -211,6 +211,8 @@ class Study:
 
     Example: dmri study pieces --seeds 5 --out build/study
 
+    Example: dmri study arena --seeds 3 --only ours "CRNN (Qin 2019)"
+
     Example: dmri study heart --n 100
     """
 
@@ -239,6 +241,8 @@ class Study:
     shipped cascade under other conditions, on phantoms and on the cines of --data"""
     seeds: int = 3
     """so many runs of every network"""
+    only: tuple[str, ...] = ()
+    """only these rows of a study of networks, by their names; the others keep the runs that they have"""
     n: int = 100
     """so many phantoms, of heart and failures; so many cines of each source, of robustness"""
     data: str | None = None
@@ -269,6 +273,8 @@ class Study:
                 robustness.write(robustness.run(self.n, real), command, *result)
             else:
                 chosen = grids.STUDIES[self.name]
-                rows = study.run(chosen, range(self.seeds), self.out / self.name)
+                if unknown := [name for name in self.only if name not in chosen.rows]:
+                    raise UsageError(f"--only {unknown[0]}: expected some of {', '.join(chosen.rows)}")
+                rows = study.run(chosen, range(self.seeds), self.out / self.name, self.only)
                 study.write(chosen, rows, f"dmri study {self.name} --seeds {self.seeds}", *result)
         print(result[1].read_text(encoding="utf-8"))

@@ -29,6 +29,7 @@ from ..training import evaluate, fit, native_precision, step
 
 SCORES = ("psnr_volume", "ssim_volume", "psnr_dynamic")
 WORLDS = {"magnitudes": {}, "phase and noise .02": {"phase": 1, "noise": 0.02}}
+_MOST_SEEDS = 100
 _AT_ONCE = 6  # steps by which the time of a step is measured
 
 
@@ -106,24 +107,27 @@ class Study:
     rates: tuple[float, ...] = ()
 
 
-def run(study: Study, seeds: Sequence[int], folder: Path) -> list[dict[str, Any]]:
-    """Train and test every row with every seed, but for those whose file lies in ``folder``.
+def run(study: Study, seeds: Sequence[int], folder: Path, only: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Train and test every row, or ``only`` some, with every seed, but for those whose file lies in ``folder``.
 
     Returns
     -------
         a dictionary per row and seed: ``row``, ``seed``, ``parameters``, ``seconds``, ``epochs``, ``learning_rate``,
-        ``seconds_per_cine`` (of one core), and for every world the scores of every test cine
+        ``seconds_per_cine`` (of one core), and for every world the scores of every test cine; also those of earlier
+        calls in this folder
     """
-    rows = []
-    with tqdm(total=len(study.rows) * len(seeds), desc="study", unit="run") as bar:
-        for seed in seeds:
-            for name, row in study.rows.items():
-                path = _kept(folder, name, seed)
-                if not path.is_file():
-                    _train_one(study, name, row, seed, folder)
-                rows += json.loads(path.read_text(encoding="utf-8"))["runs"]
-                bar.update()
-    return rows
+    chosen = [(seed, name) for seed in seeds for name in only or study.rows]
+    for seed, name in tqdm(chosen, "study", unit="run"):
+        if not _kept(folder, name, seed).is_file():
+            _train_one(study, name, study.rows[name], seed, folder)
+    of_rows = ((seed, name) for seed in range(_MOST_SEEDS) for name in study.rows)
+    paths = [_kept(folder, name, seed) for seed, name in of_rows]
+    return [
+        run
+        for path in paths
+        if path.is_file()
+        for run in json.loads(path.read_text(encoding="utf-8"))["runs"]
+    ]
 
 
 def _kept(folder: Path, name: str, seed: int) -> Path:
@@ -232,8 +236,9 @@ def compare(
 
     Returns
     -------
-        a dictionary for each world and row: ``world``, ``row``, ``mean``, ``low``, ``high``, ``seeds``, ``cines``, and
-        ``verdict``: better, worse or cannot tell
+        a dictionary for each world and row: ``world``, ``row``, ``mean``, ``low``, ``high``, ``seeds`` (those that the
+        row shares with the reference), ``cines``, and ``verdict``: better, worse, cannot tell, or one seed, if there is
+        no more than that
 
     References
     ----------
@@ -242,9 +247,10 @@ def compare(
     random = np.random.default_rng(0)
     found = []
     for world in WORLDS:
-        table = {name: _table(rows, name, world, score) for name in dict.fromkeys(row["row"] for row in rows)}
-        for name, values in table.items():
-            differences = values - table[reference]
+        for name in dict.fromkeys(row["row"] for row in rows):
+            both = _seeds(rows, name) & _seeds(rows, reference)
+            values, others = (_table(rows, one, world, score, both) for one in (name, reference))
+            differences = values - others
             seeds, cines = differences.shape
             chosen = random.integers(seeds, size=(draws, seeds)), random.integers(cines, size=(draws, cines))
             means = differences[chosen[0][:, :, None], chosen[1][:, None, :]].mean((1, 2))
@@ -252,6 +258,7 @@ def compare(
             by_seed = np.sign(differences.mean(1))
             agree = abs(by_seed.sum()) == seeds
             verdict = "better" if low > 0 and agree else "worse" if high < 0 and agree else "cannot tell"
+            verdict = "one seed" if seeds == 1 else verdict
             found.append(
                 {
                     "world": world,
@@ -268,9 +275,14 @@ def compare(
     return found
 
 
-def _table(rows: Sequence[Mapping], name: str, world: str, score: str) -> np.ndarray:
-    """Scores ``(seed, cine)`` of a row."""
-    chosen = sorted((row for row in rows if row["row"] == name), key=lambda row: row["seed"])
+def _seeds(rows: Sequence[Mapping], name: str) -> set[int]:
+    return {row["seed"] for row in rows if row["row"] == name}
+
+
+def _table(rows: Sequence[Mapping], name: str, world: str, score: str, seeds: set[int]) -> np.ndarray:
+    """Scores ``(seed, cine)`` of a row, with these seeds."""
+    chosen = [row for row in rows if row["row"] == name and row["seed"] in seeds]
+    chosen.sort(key=lambda row: row["seed"])
     return np.array([row["worlds"][world][score] for row in chosen])
 
 

@@ -46,6 +46,13 @@ def test_a_difference_is_one_only_if_interval_and_seeds_agree(differences, verdi
     study.figure(found)
 
 
+def test_rows_are_compared_over_the_seeds_that_they_share():
+    rows = rows_of(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    rows = [row for row in rows if row["row"] == "reference" or row["seed"] == 1]
+    row = next(one for one in study.compare(rows, "reference") if one["row"] == "row")
+    assert row["mean"] == 3.5 and row["seeds"] == 1 and row["verdict"] == "one seed"
+
+
 def tiny(name: str, *rows: str) -> study.Study:
     """A study of the grid with these rows, cascades of one turn, and one short epoch."""
     chosen = grids.STUDIES[name]
@@ -69,6 +76,7 @@ def test_every_row_is_trained_once_and_the_control_is_tested_with_a_step_behind_
     ]
     monkeypatch.setattr(study, "_train_one", lambda *_: pytest.fail("trained again"))
     assert study.run(small, [0], tmp_path) == found
+    assert study.run(small, [], tmp_path, ["hard data step"]) == found, "runs of earlier calls are there"
     study.write(small, found, "command", *(tmp_path / f"a.{kind}" for kind in ("json", "md", "png")))
     written = json.loads((tmp_path / "a.json").read_text())
     assert len(written["compared"]) == 8 and written["machine"]
