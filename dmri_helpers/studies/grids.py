@@ -332,6 +332,9 @@ STUDIES = {
                     "k-t TV": _start_of("kt_tv"),
                 },
             ),
+            "ours, but from the zero-filled image": Row(
+                replace(_OURS, start="zero_filled", hint="none", phase_reference=False)
+            ),
             **{name: Row(make) for name, make in RIVALS.items()},
         },
         training=_BOTH,
