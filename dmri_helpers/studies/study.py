@@ -316,9 +316,8 @@ def table(found: Sequence[Mapping]) -> str:
 def figure(found: Sequence[Mapping]) -> Figure:
     """A forest plot: differences from the reference with their intervals, a panel for each world."""
     worlds = list(dict.fromkeys(one["world"] for one in found))
-    drawn, axes = plt.subplots(
-        1, len(worlds), squeeze=False, sharey=True, figsize=(4.2 * len(worlds) + 1.5, 3.4)
-    )
+    height = 1.2 + 0.28 * sum(one["world"] == worlds[0] for one in found)
+    drawn, axes = plt.subplots(1, len(worlds), squeeze=False, sharex=True, sharey=True, figsize=(9.9, height))
     for ax, world in zip(axes[0], worlds, strict=True):
         rows = [one for one in found if one["world"] == world][::-1]
         for place, one in enumerate(rows):
@@ -327,7 +326,8 @@ def figure(found: Sequence[Mapping]) -> Figure:
             ax.errorbar(one["mean"], place, xerr=error, fmt="o", color=color, capsize=3)
         ax.axvline(0, color="0.3", linestyle="--", linewidth=1)
         ax.set_yticks(range(len(rows)), [one["row"] for one in rows])
-        ax.set(title=world, xlabel="PSNR minus that of the reference (dB)")
+        ax.set_title(world)
+    drawn.supxlabel("PSNR minus that of the reference (dB)")
     return drawn
 
 

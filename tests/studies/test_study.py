@@ -165,12 +165,22 @@ def test_slices_of_a_patient_share_the_chest_and_only_one_row_trains_on_test_pat
     assert nearest(same[0], same[2]) < 0.5 * nearest(others[0], others[2])
 
 
-def test_the_result_in_the_package_is_that_of_the_figures():
-    """And its differences follow from the runs."""
-    full = json.loads((Path(__file__).resolve().parents[2] / "figures/study/consistency.json").read_text())
-    runs = full.pop("runs")
-    assert study.measured("consistency") == full
-    assert study.compare(runs, full["reference"]) == full["compared"]
+MEASURED = sorted(path.stem for path in Path(study.__file__).with_name("measured").glob("*.json"))
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_results_in_the_package_are_those_of_the_figures(name):
+    """And differences and means follow from the runs."""
+    folder = Path(__file__).resolve().parents[2] / "figures/study"
+    full = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    runs = full.pop("runs", None) or full.pop("rows")
+    assert study.measured(name) == full
+    if "compared" in full:
+        again, written = study.compare(runs, full["reference"]), full["compared"]
+    else:
+        again, written = {"heart": heart, "failures": failures}[name].summarise(runs), full["summary"]
+    assert json.loads(json.dumps(again)) == written
+    assert full["command"] in (folder / f"{name}.md").read_text(encoding="utf-8")
 
 
 def disk(radius: float, size: int = 40) -> torch.Tensor:
