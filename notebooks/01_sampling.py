@@ -488,39 +488,42 @@ print(f"never seen: {len(missed)} lines, {missed.double().mean():.0f} from the c
 # [k-t sampling](../site/conventions.md#term-k-t-sampling).
 
 # %% [markdown]
-# ### Exercise 1.2 · Only the centre? ★
+# ### Exercise 1.2 · Lost for good ★★
 #
-# Suppose that all 38 lines are in the centre. Which mask keeps more of the energy, the `"random"` one of section 1.5
-# or the `"centre"` one? From which one would you rather reconstruct? Return both words.
+# Write `lost_for_good(cine, mask)`: the share of the energy of k-space on lines that *no* frame has measured. The cine
+# is `(t, y, x)`, the mask `(t, y)`, and the share is a number from 0 to 1. **Predict:** suppose that all 38 lines are
+# in the centre. Is more of the energy lost for good than with our mask, or less?
 #
-# *Hint:* `distance` from section 1.2 knows how far each line is from the centre.
+# *Hint:* a line counts with the energy of all frames.
 
 # %% tags=["hide-cell", "solution"]
 # Solution 1.2
-def random_or_centre():
-    """(which keeps more energy, which one to reconstruct from), each "random" or "centre"."""
-    return "centre", "random"
+def lost_for_good(cine, mask):
+    """Share of the energy of a cine (t, y, x) on lines that no frame of the mask (t, y) has: a number."""
+    energy = fourier.fft2c(cine).abs().square().sum(dim=(0, 2))  # of every line, shape (y,)
+    return (energy[~mask.any(dim=0)].sum() / energy.sum()).item()
 
 
 # %%
-exercises.check_1_2(random_or_centre)
+exercises.check_1_2(lost_for_good)
 
 # %% tags=["hide-cell", "solution"]
-# Solution 1.2: energy, and two reconstructions of the next notebook
+# Solution 1.2: both masks, and two reconstructions of the next notebook
 central = distance[:, 0].argsort(stable=True)[: int(mask[0, 0].sum())]
 low_pass = torch.zeros(1, 1, y, 1, dtype=torch.bool).index_fill(2, central, True).expand_as(mask)
 for name, design in (("variable density", mask), ("centre only", low_pass)):
     A = operators.ForwardModel(design)
-    measured = A(cine[None])
-    print(f"{name}: {100 * measured.abs().square().sum() / cine.square().sum():.1f} % of the energy")
+    measured, lost = A(cine[None]), lost_for_good(cine, design[0, :, :, 0])
+    kept = measured.abs().square().sum() / cine.square().sum()
+    print(f"{name}: {100 * kept:.1f} % of the energy is measured, {100 * lost:.2f} % is lost for good")
     for method in (classical.view_sharing, classical.kt_tv):
         psnr = metrics.cine_metrics(method(measured, A)[0], cine)["psnr"]
         print(f"   {method.__name__} makes of it {psnr:.1f} dB")
 
 # %% [markdown] tags=["solution"]
-# The centre keeps more energy. But no frame ever measures the rim, and no method can bring back what no frame has
-# seen. It could only invent it. The random mask leaves another error in every frame, and this can be undone: the
-# reconstructions show it. The next notebook explains both.
+# In each frame the centre alone measures more of the energy. But no frame ever measures the rim, and no method can
+# bring back what no frame has seen. It could only invent it. The random mask leaves another error in every frame, and
+# this can be undone: the reconstructions show it. The next notebook explains both.
 
 # %% [markdown] tags=["deeper"]
 # ## Deeper: A mask without randomness (5 min)
@@ -529,18 +532,21 @@ for name, design in (("variable density", mask), ("centre only", low_pass)):
 # line from frame to frame.
 
 # %% [markdown] tags=["deeper"]
-# ### Exercise 1.3 · No randomness at all ★
+# ### Exercise 1.3 · No randomness at all ★★
 #
-# Line `k` is measured in frame `t` if `(k + t) % step == 0`. **To reach:** with `step = 5` every line is seen after
-# five frames. **Predict:** is this mask better or worse than the random one, and where?
+# Write `lattice(frames, lines, step)`: every frame measures every `step`-th line. Frame 0 measures the zero frequency,
+# line `lines // 2`, and from frame to frame all lines move up by one. The result is boolean, `(frames, lines)`. **To
+# reach:** with `step = 5` every line is seen after five frames. **Predict:** is this mask better or worse than the
+# random one, and where?
 #
-# *Hint:* use broadcasting: `torch.arange(lines)[None] + torch.arange(frames)[:, None]`.
+# *Hint:* which lines does frame 0 measure? Write it with `%`. Then use broadcasting, as in `torch.arange(lines)[None]`
+# with `torch.arange(frames)[:, None]`.
 
 # %% tags=["hide-cell", "solution", "deeper"]
 # Solution 1.3
 def lattice(frames, lines, step):
-    """Line k is measured in frame t if (k + t) % step == 0: boolean, (frames, lines)."""
-    return (torch.arange(lines)[None] + torch.arange(frames)[:, None]) % step == 0
+    """Every step-th line, the zero frequency in frame 0, one line up in each frame: boolean, (frames, lines)."""
+    return (torch.arange(lines)[None] - lines // 2 - torch.arange(frames)[:, None]) % step == 0
 
 
 # %% tags=["deeper"]
@@ -633,16 +639,16 @@ plus_five = bool(wrong[:, 96 + 5].all())
 print(f"centre lines set: {always}, asked for 11; line +5 in every frame: {plus_five}")
 
 # %% [markdown]
-# `11 // 2` is 5, so `96 - 5 : 96 + 5` has ten lines. Count from the first line instead: `first = 96 - 11 // 2`, then
-# `first : first + 11`.
+# `11 // 2` is 5, so `96 - 5 : 96 + 5` has ten lines.
 
 # %% [markdown]
 # ### Exercise 1.4 · Find the bug ★
 #
-# Write `center(lines, center_lines)`: a boolean tensor that says which lines are the centre, for *any* numbers. An
-# even number takes its extra line from the negative frequencies. **To reach:** 11 lines for 11, and 10 for 10.
+# Write `center(lines, center_lines)`: a boolean tensor that says which lines are the centre, for *any* two numbers,
+# odd or even. An even number of centre lines takes its extra line from the negative frequencies. **To reach:** 11 lines
+# for 11, 10 for 10, none for 0.
 #
-# *Hint:* the zero frequency is line `lines // 2`. Find the first line of the centre. Then the last one follows.
+# *Hint:* the zero frequency is line `lines // 2`. On paper, mark the centre of 8 lines for 1, 2, 3 and 4 centre lines.
 
 # %% tags=["hide-cell", "solution"]
 # Solution 1.4
