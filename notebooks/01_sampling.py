@@ -102,7 +102,7 @@ for i in range(2):
 # %% [markdown]
 # <details><summary>Answer to 1.1</summary>
 #
-# A few in a hundred, as printed above. (A pixel *moves* here if its standard deviation over time is above 0.05.) Most
+# A few in a hundred, as printed above. Most
 # of the image stands still, so one frame can help another.
 #
 # </details>
@@ -284,6 +284,8 @@ figure
 #
 # An example: the repetition time is 3 ms and a beat takes 900 ms, for 20 frames. Each frame then gets 45 ms of a
 # beat.
+#
+# > **Predict 1.5.** How many beats do 192 lines take, and how many a fifth of them?
 
 # %% tags=["nbval-check-output"]
 repetition_time, beat, frames = 3.0, 900.0, 20  # ms, ms
@@ -293,8 +295,12 @@ for lines in (192, 192 // 5):
     print(f"{lines} lines, {lines_per_beat} per frame and beat: {beats} beats")
 
 # %% [markdown]
-# The lines of a frame are collected over several beats while the patient holds the breath. Thirteen beats are hard.
-# Three are easy.
+# <details><summary>Answer to 1.5</summary>
+#
+# Thirteen and three. The lines of a frame are collected over several beats, while the patient holds the breath. For
+# thirteen this is hard.
+#
+# </details>
 
 # %% [markdown]
 # ## 1.4 Draw a mask (8 min)
@@ -429,7 +435,7 @@ figure
 #
 # > **Assignment, part a.** *Is the mask the same in every frame?*
 #
-# > **Predict 1.5.** Frame 0 and frame 1 have 38 lines each, and 11 of them are the centre. How many lines do they
+# > **Predict 1.6.** Frame 0 and frame 1 have 38 lines each, and 11 of them are the centre. How many lines do they
 # > share? How many of the 192 lines does at least one of 20 frames measure?
 
 # %%
@@ -453,7 +459,7 @@ print("lines that some frame has measured:", int(mask192.any(dim=1).sum()))
 print("the same mask in every frame:", different192 == 1)
 
 # %% [markdown]
-# <details><summary>Answer to 1.5</summary>
+# <details><summary>Answer to 1.6</summary>
 #
 # **No, every frame has its own mask.** Neighbours share the centre lines and a few others by chance. Together the
 # frames see most of k-space.
@@ -491,7 +497,7 @@ print(f"never seen: {len(missed)} lines, {missed.double().mean():.0f} from the c
 # ### Exercise 1.2 · Lost for good ★★
 #
 # Write `lost_for_good(cine, mask)`: the share of the energy of k-space on lines that *no* frame has measured. The cine
-# is `(t, y, x)`, the mask `(t, y)`, and the share is a number from 0 to 1. **Predict:** suppose that all 38 lines are
+# is `(t, y, x)`, the mask `(t, y)`. **Predict:** suppose that all 38 lines are
 # in the centre. Is more of the energy lost for good than with our mask, or less?
 #
 # *Hint:* a line counts with the energy of all frames.
@@ -576,7 +582,7 @@ for name, design in designs.items():
 # [zero-filled](../site/conventions.md#term-zero-filled). The explorer shows it for any mask.
 
 # %% [markdown]
-# > **Predict 1.6.** Write down what you expect before you move a slider.
+# > **Predict 1.7.** Write down what you expect before you move a slider.
 # >
 # > - (a) Acceleration 10: how does the image change if the centre lines stay?
 # > - (b) No centre lines: what goes wrong first?
@@ -600,7 +606,7 @@ widgets.mask_explorer(make_mask, undersample, cine, seed=seed)
 # the zero-filled image with its PSNR.
 
 # %% [markdown]
-# <details><summary>Answer to 1.6</summary>
+# <details><summary>Answer to 1.7</summary>
 #
 # (a) The streaks become stronger. (b) The image loses brightness and gets shadows, because lines with much energy
 # are missing. (c) Fine vertical detail, because the lines move towards the centre. (d) It refuses, and says what
@@ -669,7 +675,7 @@ exercises.check_1_4(center)
 # `torch.fft.fft2` puts the zero frequency at index 0. The mask expects it at `y // 2`. Whoever forgets the
 # `fftshift` keeps the wrong lines.
 #
-# > **Predict 1.7.** Which lines do the 11 "centre" lines hit now? What does the image look like?
+# > **Predict 1.8.** Which lines do the 11 "centre" lines hit now? What does the image look like?
 
 # %% tags=["deeper"]
 model = operators.ForwardModel(mask)
@@ -689,7 +695,7 @@ for name, image in (("centred", right), ("fftshift forgotten", forgotten)):
     print(f"{name}: {100 * image.abs().square().sum() / energy_full:.1f} % of the energy kept")
 
 # %% [markdown] tags=["deeper"]
-# <details><summary>Answer to 1.7</summary>
+# <details><summary>Answer to 1.8</summary>
 #
 # They hit the highest frequencies, so the mask samples the rim densely and the centre hardly at all. The image is
 # almost black. The print above tells how little of the energy is left.

@@ -11,6 +11,7 @@ from nbformat import NotebookNode
 
 from ..results.files import write
 from .forms import exercises_in, graded_form, otter_test, student_form
+from .lecturer import goals_text, model_answers
 from .notebooks import ROOT, package_files, sources
 
 START = """# Dynamic MRI reconstruction: student notebooks
@@ -42,7 +43,8 @@ def write_handout(out: str | Path = ROOT / "build" / "handout", notebooks: Path 
     """Write the student notebooks into a folder and, next to it, a zip of them with all that they need to run.
 
     Folders beside it have the same name with an ending: ``-core`` holds the notebooks without the sections that the
-    main line does not need; ``-otter`` and ``-nbgrader`` hold both with points, an assignment for each notebook.
+    main line does not need; ``-otter`` and ``-nbgrader`` hold both with points, an assignment for each notebook;
+    ``-lecturer`` holds goals, points and model answers.
 
     Parameters
     ----------
@@ -71,8 +73,12 @@ def write_handout(out: str | Path = ROOT / "build" / "handout", notebooks: Path 
             file.write(path, top / path.relative_to(ROOT))
     write(archive, content.getvalue())
     write(out.with_name(f"{out.name}-nbgrader") / "nbgrader_config.py", NBGRADER.encode())
+    lecturer = out.with_name(f"{out.name}-lecturer")
+    write(lecturer / "goals.md", goals_text(notebooks).encode())
+    write(lecturer / "answers.md", model_answers(notebooks).encode())
     print(f"student notebooks: {out}, the core: {out}-core\nwith all that they need: {archive}")
     print(f"with points, for otter-grader: {out}-otter\nwith points, for nbgrader: {out}-nbgrader")
+    print(f"for the lecturer, goals with points and model answers: {lecturer}")
     return archive
 
 
