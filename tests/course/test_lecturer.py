@@ -144,7 +144,7 @@ COMPUTED = {
     ("05_ablations", 4): lambda: f"Cannot tell: chance alone allows about {4.30 * 0.15 * (1 + 1 / 3) ** 0.5:.2f} dB",
     ("06_unrolled_dc", 1): lambda: f"{(10 + 4 * 5) / (1 + 4):g}",
     ("06_unrolled_dc", 4): lambda: f"1/{(1 + 1) ** 3}",
-    ("07_scanner", 1): lambda: row(torch.linalg.solve(torch.tensor([[1, 0.5], [0.5, 1]]), torch.tensor([2, 2.5])), " and "),
+    ("07_scanner", 1): lambda: row(torch.tensor([[1, 0.5], [0.5, 1]]).inverse() @ torch.tensor([2, 2.5]), " and "),
     ("07_scanner", 2): best_coils,
     ("07_scanner", 3): turned,
     ("07_scanner", 4): lambda: f"{1.5 * 4**0.5:g} times",
@@ -157,3 +157,22 @@ def test_the_right_option_is_what_comes_out(at):
     name, number = at
     options = quizzes.questions(name)[number - 1]["answers"]
     assert [option["answer"] for option in options if option["correct"]] == [COMPUTED[at]()]
+
+
+def test_numbers_of_the_model_solutions_come_out():
+    text = (SOURCES[0].parents[1] / "site" / "projects.md").read_text(encoding="utf-8")
+    ghost = torch.tensor([0.8] + 9 * [0.0])  # a share of 0.1
+    errors = [(ghost - answer).square().mean() for answer in (ghost.mean(), ghost.median())]
+    assert f"For $p = 0.1$ it is {10 * (errors[1] / errors[0]).log10():.2f} dB" in text
+    A = operators.ForwardModel(sampling.ky_t_mask((1, 4, 24, 6), 2, 5, seed=0))
+    truth = torch.randn(1, 4, 24, 6, dtype=torch.complex128, generator=torch.Generator().manual_seed(0))
+    image, left = torch.zeros_like(truth), []
+    for _ in range(7):
+        image = A.closest(image, A.normal(truth), 1.0)
+        left.append((A.normal(image - truth).norm() / A.normal(truth).norm()).item())
+    assert left[2] == pytest.approx(1 / 8) and left[5] > 0.01 > left[6]
+    assert "an eighth of $P e$ remains. After 7 cascades it is below one\n   per cent" in text
+    noise = A(truth.conj())
+    for _ in range(60):
+        image = A.closest(image, A.adjoint(A(truth) + noise), 1.0)
+    assert torch.allclose(A.normal(image - truth), A.adjoint(noise))
