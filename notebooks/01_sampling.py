@@ -102,7 +102,7 @@ for i in range(2):
 # %% [markdown]
 # <details><summary>Answer to 1.1</summary>
 #
-# A few in a hundred, as printed above. (A pixel *moves* here if its standard deviation over time is above 0.05.) Most
+# A few in a hundred, as printed above. Most
 # of the image stands still, so one frame can help another.
 #
 # </details>
@@ -284,6 +284,8 @@ figure
 #
 # An example: the repetition time is 3 ms and a beat takes 900 ms, for 20 frames. Each frame then gets 45 ms of a
 # beat.
+#
+# > **Predict 1.5.** How many beats do 192 lines take, and how many a fifth of them?
 
 # %% tags=["nbval-check-output"]
 repetition_time, beat, frames = 3.0, 900.0, 20  # ms, ms
@@ -293,8 +295,12 @@ for lines in (192, 192 // 5):
     print(f"{lines} lines, {lines_per_beat} per frame and beat: {beats} beats")
 
 # %% [markdown]
-# The lines of a frame are collected over several beats while the patient holds the breath. Thirteen beats are hard.
-# Three are easy.
+# <details><summary>Answer to 1.5</summary>
+#
+# Thirteen and three. The lines of a frame are collected over several beats, while the patient holds the breath. For
+# thirteen this is hard.
+#
+# </details>
 
 # %% [markdown]
 # ## 1.4 Draw a mask (8 min)
@@ -429,7 +435,7 @@ figure
 #
 # > **Assignment, part a.** *Is the mask the same in every frame?*
 #
-# > **Predict 1.5.** Frame 0 and frame 1 have 38 lines each, and 11 of them are the centre. How many lines do they
+# > **Predict 1.6.** Frame 0 and frame 1 have 38 lines each, and 11 of them are the centre. How many lines do they
 # > share? How many of the 192 lines does at least one of 20 frames measure?
 
 # %%
@@ -453,7 +459,7 @@ print("lines that some frame has measured:", int(mask192.any(dim=1).sum()))
 print("the same mask in every frame:", different192 == 1)
 
 # %% [markdown]
-# <details><summary>Answer to 1.5</summary>
+# <details><summary>Answer to 1.6</summary>
 #
 # **No, every frame has its own mask.** Neighbours share the centre lines and a few others by chance. Together the
 # frames see most of k-space.
@@ -488,39 +494,42 @@ print(f"never seen: {len(missed)} lines, {missed.double().mean():.0f} from the c
 # [k-t sampling](../site/conventions.md#term-k-t-sampling).
 
 # %% [markdown]
-# ### Exercise 1.2 · Only the centre? ★
+# ### Exercise 1.2 · Lost for good ★★
 #
-# Suppose that all 38 lines are in the centre. Which mask keeps more of the energy, the `"random"` one of section 1.5
-# or the `"centre"` one? From which one would you rather reconstruct? Return both words.
+# Write `lost_for_good(cine, mask)`: the share of the energy of k-space on lines that *no* frame has measured. The cine
+# is `(t, y, x)`, the mask `(t, y)`. **Predict:** suppose that all 38 lines are
+# in the centre. Is more of the energy lost for good than with our mask, or less?
 #
-# *Hint:* `distance` from section 1.2 knows how far each line is from the centre.
+# *Hint:* a line counts with the energy of all frames.
 
 # %% tags=["hide-cell", "solution"]
 # Solution 1.2
-def random_or_centre():
-    """(which keeps more energy, which one to reconstruct from), each "random" or "centre"."""
-    return "centre", "random"
+def lost_for_good(cine, mask):
+    """Share of the energy of a cine (t, y, x) on lines that no frame of the mask (t, y) has: a number."""
+    energy = fourier.fft2c(cine).abs().square().sum(dim=(0, 2))  # of every line, shape (y,)
+    return (energy[~mask.any(dim=0)].sum() / energy.sum()).item()
 
 
 # %%
-exercises.check_1_2(random_or_centre)
+exercises.check_1_2(lost_for_good)
 
 # %% tags=["hide-cell", "solution"]
-# Solution 1.2: energy, and two reconstructions of the next notebook
+# Solution 1.2: both masks, and two reconstructions of the next notebook
 central = distance[:, 0].argsort(stable=True)[: int(mask[0, 0].sum())]
 low_pass = torch.zeros(1, 1, y, 1, dtype=torch.bool).index_fill(2, central, True).expand_as(mask)
 for name, design in (("variable density", mask), ("centre only", low_pass)):
     A = operators.ForwardModel(design)
-    measured = A(cine[None])
-    print(f"{name}: {100 * measured.abs().square().sum() / cine.square().sum():.1f} % of the energy")
+    measured, lost = A(cine[None]), lost_for_good(cine, design[0, :, :, 0])
+    kept = measured.abs().square().sum() / cine.square().sum()
+    print(f"{name}: {100 * kept:.1f} % of the energy is measured, {100 * lost:.2f} % is lost for good")
     for method in (classical.view_sharing, classical.kt_tv):
         psnr = metrics.cine_metrics(method(measured, A)[0], cine)["psnr"]
         print(f"   {method.__name__} makes of it {psnr:.1f} dB")
 
 # %% [markdown] tags=["solution"]
-# The centre keeps more energy. But no frame ever measures the rim, and no method can bring back what no frame has
-# seen. It could only invent it. The random mask leaves another error in every frame, and this can be undone: the
-# reconstructions show it. The next notebook explains both.
+# In each frame the centre alone measures more of the energy. But no frame ever measures the rim, and no method can
+# bring back what no frame has seen. It could only invent it. The random mask leaves another error in every frame, and
+# this can be undone: the reconstructions show it. The next notebook explains both.
 
 # %% [markdown] tags=["deeper"]
 # ## Deeper: A mask without randomness (5 min)
@@ -529,18 +538,21 @@ for name, design in (("variable density", mask), ("centre only", low_pass)):
 # line from frame to frame.
 
 # %% [markdown] tags=["deeper"]
-# ### Exercise 1.3 · No randomness at all ★
+# ### Exercise 1.3 · No randomness at all ★★
 #
-# Line `k` is measured in frame `t` if `(k + t) % step == 0`. **To reach:** with `step = 5` every line is seen after
-# five frames. **Predict:** is this mask better or worse than the random one, and where?
+# Write `lattice(frames, lines, step)`: every frame measures every `step`-th line. Frame 0 measures the zero frequency,
+# line `lines // 2`, and from frame to frame all lines move up by one. The result is boolean, `(frames, lines)`. **To
+# reach:** with `step = 5` every line is seen after five frames. **Predict:** is this mask better or worse than the
+# random one, and where?
 #
-# *Hint:* use broadcasting: `torch.arange(lines)[None] + torch.arange(frames)[:, None]`.
+# *Hint:* which lines does frame 0 measure? Write it with `%`. Then use broadcasting, as in `torch.arange(lines)[None]`
+# with `torch.arange(frames)[:, None]`.
 
 # %% tags=["hide-cell", "solution", "deeper"]
 # Solution 1.3
 def lattice(frames, lines, step):
-    """Line k is measured in frame t if (k + t) % step == 0: boolean, (frames, lines)."""
-    return (torch.arange(lines)[None] + torch.arange(frames)[:, None]) % step == 0
+    """Every step-th line, the zero frequency in frame 0, one line up in each frame: boolean, (frames, lines)."""
+    return (torch.arange(lines)[None] - lines // 2 - torch.arange(frames)[:, None]) % step == 0
 
 
 # %% tags=["deeper"]
@@ -570,7 +582,7 @@ for name, design in designs.items():
 # [zero-filled](../site/conventions.md#term-zero-filled). The explorer shows it for any mask.
 
 # %% [markdown]
-# > **Predict 1.6.** Write down what you expect before you move a slider.
+# > **Predict 1.7.** Write down what you expect before you move a slider.
 # >
 # > - (a) Acceleration 10: how does the image change if the centre lines stay?
 # > - (b) No centre lines: what goes wrong first?
@@ -594,7 +606,7 @@ widgets.mask_explorer(make_mask, undersample, cine, seed=seed)
 # the zero-filled image with its PSNR.
 
 # %% [markdown]
-# <details><summary>Answer to 1.6</summary>
+# <details><summary>Answer to 1.7</summary>
 #
 # (a) The streaks become stronger. (b) The image loses brightness and gets shadows, because lines with much energy
 # are missing. (c) Fine vertical detail, because the lines move towards the centre. (d) It refuses, and says what
@@ -633,16 +645,16 @@ plus_five = bool(wrong[:, 96 + 5].all())
 print(f"centre lines set: {always}, asked for 11; line +5 in every frame: {plus_five}")
 
 # %% [markdown]
-# `11 // 2` is 5, so `96 - 5 : 96 + 5` has ten lines. Count from the first line instead: `first = 96 - 11 // 2`, then
-# `first : first + 11`.
+# `11 // 2` is 5, so `96 - 5 : 96 + 5` has ten lines.
 
 # %% [markdown]
 # ### Exercise 1.4 · Find the bug ★
 #
-# Write `center(lines, center_lines)`: a boolean tensor that says which lines are the centre, for *any* numbers. An
-# even number takes its extra line from the negative frequencies. **To reach:** 11 lines for 11, and 10 for 10.
+# Write `center(lines, center_lines)`: a boolean tensor that says which lines are the centre, for *any* two numbers,
+# odd or even. An even number of centre lines takes its extra line from the negative frequencies. **To reach:** 11 lines
+# for 11, 10 for 10, none for 0.
 #
-# *Hint:* the zero frequency is line `lines // 2`. Find the first line of the centre. Then the last one follows.
+# *Hint:* the zero frequency is line `lines // 2`. On paper, mark the centre of 8 lines for 1, 2, 3 and 4 centre lines.
 
 # %% tags=["hide-cell", "solution"]
 # Solution 1.4
@@ -663,7 +675,7 @@ exercises.check_1_4(center)
 # `torch.fft.fft2` puts the zero frequency at index 0. The mask expects it at `y // 2`. Whoever forgets the
 # `fftshift` keeps the wrong lines.
 #
-# > **Predict 1.7.** Which lines do the 11 "centre" lines hit now? What does the image look like?
+# > **Predict 1.8.** Which lines do the 11 "centre" lines hit now? What does the image look like?
 
 # %% tags=["deeper"]
 model = operators.ForwardModel(mask)
@@ -683,7 +695,7 @@ for name, image in (("centred", right), ("fftshift forgotten", forgotten)):
     print(f"{name}: {100 * image.abs().square().sum() / energy_full:.1f} % of the energy kept")
 
 # %% [markdown] tags=["deeper"]
-# <details><summary>Answer to 1.7</summary>
+# <details><summary>Answer to 1.8</summary>
 #
 # They hit the highest frequencies, so the mask samples the rim densely and the centre hardly at all. The image is
 # almost black. The print above tells how little of the energy is left.

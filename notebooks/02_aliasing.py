@@ -138,15 +138,51 @@ for frame in (0, t // 2):
 #
 # $$ \langle A m, y \rangle = \langle m, A^H y \rangle \quad\text{for all } m \text{ and } y . $$
 #
-# If $A^H$ is wrong, a method still runs, and its image is wrong. So test it with any $m$ and any $y$:
+# If $A^H$ is wrong, a method still runs, and its image is wrong. So test it, with any $m$ and any $y$.
 
-# %% tags=["nbval-check-output"]
-generator = torch.Generator().manual_seed(seed)
-m = torch.randn(cine.shape, dtype=torch.complex128, generator=generator)
-z = torch.randn(cine.shape, dtype=torch.complex128, generator=generator)
-left = torch.vdot(A(m).flatten(), z.flatten())
-right = torch.vdot(m.flatten(), A.adjoint(z).flatten())
-print("adjointness holds:", bool((left - right).abs() / left.abs() < 1e-10))
+# %% [markdown]
+# ### Exercise 2.1 · Prove that they belong together ★★
+#
+# Write `adjointness_gap(forward, adjoint, image_shape, kspace_shape, seed)`. It draws a random $m$ and a random $y$,
+# both complex, and returns
+#
+# $$ \frac{|\langle A m, y \rangle - \langle m, A^H y \rangle|}{|\langle A m, y \rangle|} . $$
+#
+# **Predict:** if `norm="ortho"` is forgotten in both directions, does a round trip notice?
+#
+# *Hint:* `torch.vdot` conjugates its first vector.
+
+# %% tags=["hide-cell", "solution"]
+# Solution 2.1
+def adjointness_gap(forward, adjoint, image_shape, kspace_shape, seed):
+    """Gap between <A m, y> and <m, A^H y> for random complex m and y, relative to <A m, y>: a number."""
+    generator = torch.Generator().manual_seed(seed)
+    m = torch.randn(image_shape, dtype=torch.complex128, generator=generator)
+    y = torch.randn(kspace_shape, dtype=torch.complex128, generator=generator)
+    left = torch.vdot(forward(m).flatten(), y.flatten())
+    right = torch.vdot(m.flatten(), adjoint(y).flatten())
+    return ((left - right).abs() / left.abs()).item()
+
+
+# %%
+exercises.check_2_1(adjointness_gap)
+
+# %% tags=["hide-cell", "solution"]
+# Solution 2.1: the helper's adjoint, and which test notices a forgotten norm
+print("adjointness holds:", adjointness_gap(A, A.adjoint, cine.shape, cine.shape, seed) < 1e-10)
+m = torch.randn(cine.shape, dtype=torch.complex128, generator=torch.Generator().manual_seed(seed))
+pairs = {"ortho, ortho": (my_fft2c, my_ifft2c),
+         "default, ortho": (torch.fft.fft2, lambda k: torch.fft.ifft2(k, norm="ortho")),
+         "default, default": (torch.fft.fft2, torch.fft.ifft2)}
+for name, (forward, inverse) in pairs.items():
+    round_trip = torch.allclose(inverse(forward(m)), m)
+    lengths = torch.allclose(forward(m).norm(), m.norm())
+    gap = adjointness_gap(forward, inverse, m.shape, m.shape, seed)
+    print(f"{name}: round trip {round_trip}, lengths kept {lengths}, adjoint {gap < 1e-10}")
+
+# %% [markdown] tags=["solution"]
+# Forgotten once, every test complains. Forgotten twice, the round trip is content. Only the lengths and the adjoint
+# test see that the inverse is no longer the adjoint. A round trip alone proves little.
 
 # %% [markdown]
 # Undersampling $b$ once more changes nothing, because $U^2 = U$ and $F F^{-1} = 1$:
@@ -192,6 +228,7 @@ torch.testing.assert_close(copies, b[0, 0], atol=1e-4, rtol=0)
 
 # %%
 every_fifth = ((torch.arange(y) - y // 2) % 5 == 0)[None, None, :, None].expand(1, t, y, 1)
+generator = torch.Generator().manual_seed(seed)
 uniform = torch.rand(1, t, y, 1, generator=generator).argsort(dim=2) < int(mask[0, 0].sum())
 designs = {"every fifth line": every_fifth, "uniform random": uniform, "variable density": mask}
 
@@ -378,7 +415,7 @@ for method in (my_temporal_mean, my_view_sharing):
 # </details>
 
 # %% [markdown]
-# ### Exercise 2.1 · How far away is the line? ★★
+# ### Exercise 2.2 · How far away is the line? ★★
 #
 # How many frames away is the line that view sharing takes? Write `frames_away(mask)` for a mask `(b, t, y, 1)`: a
 # float32 tensor of that shape, 0 where the line is measured, `inf` where no frame has it, and else the distance, with
@@ -387,7 +424,7 @@ for method in (my_temporal_mean, my_view_sharing):
 # *Hint:* begin with the largest distance and end with 0. `roll` goes around the end.
 
 # %% tags=["hide-cell", "solution"]
-# Solution 2.1
+# Solution 2.2
 def frames_away(mask):
     """Frames to the nearest one that has the line, cyclic; 0 where measured, inf if none: float32."""
     away = torch.full(mask.shape, torch.inf)
@@ -397,10 +434,10 @@ def frames_away(mask):
 
 
 # %%
-exercises.check_2_1(frames_away)
+exercises.check_2_2(frames_away)
 
 # %% tags=["hide-cell", "solution"]
-# Solution 2.1: the same mask in every frame
+# Solution 2.2: the same mask in every frame
 same = mask[:, :1].expand_as(mask)
 A_same = operators.ForwardModel(same)
 kspace_same = A_same(cine)
@@ -410,7 +447,7 @@ for method in (classical.temporal_mean, classical.view_sharing):
     print(f"{method.__name__} equals zero filling: {equal}")
 
 # %% tags=["hide-cell", "solution"]
-# Solution 2.1: faster, with 5 centre lines, so that all accelerations are possible
+# Solution 2.2: faster, with 5 centre lines, so that all accelerations are possible
 accelerations, psnr_by_method, distances = (2, 3, 4, 5, 6, 8), {}, []
 for acceleration in accelerations:
     faster = sampling.ky_t_mask(cine.shape, acceleration, center_lines=5, seed=seed)
@@ -743,48 +780,6 @@ for name in names:
 # %%
 record = {"profile": profile.name, "data": cines.source, "seed": seed}
 results.record(figures / "02_aliasing.json", n_cines=len(few), worlds=summaries, **record)
-
-# %% [markdown]
-# ### Exercise 2.2 · Prove that they belong together ★★
-#
-# Write `adjointness_gap(forward, adjoint, image_shape, kspace_shape, seed)`. It draws a random $m$ and a random $y$
-# and returns
-#
-# $$ \frac{|\langle A m, y \rangle - \langle m, A^H y \rangle|}{|\langle A m, y \rangle|} . $$
-#
-# **Predict:** if `norm="ortho"` is forgotten in both directions, does a round trip notice?
-#
-# *Hint:* `torch.vdot` conjugates its first vector.
-
-# %% tags=["hide-cell", "solution"]
-# Solution 2.2
-def adjointness_gap(forward, adjoint, image_shape, kspace_shape, seed):
-    """Gap between <A m, y> and <m, A^H y> for random complex m and y, relative to <A m, y>: a number."""
-    generator = torch.Generator().manual_seed(seed)
-    m = torch.randn(image_shape, dtype=torch.complex128, generator=generator)
-    y = torch.randn(kspace_shape, dtype=torch.complex128, generator=generator)
-    left = torch.vdot(forward(m).flatten(), y.flatten())
-    right = torch.vdot(m.flatten(), adjoint(y).flatten())
-    return ((left - right).abs() / left.abs()).item()
-
-
-# %%
-exercises.check_2_2(adjointness_gap)
-
-# %% tags=["hide-cell", "solution"]
-# Solution 2.2: which test notices?
-pairs = {"ortho, ortho": (my_fft2c, my_ifft2c),
-         "default, ortho": (torch.fft.fft2, lambda k: torch.fft.ifft2(k, norm="ortho")),
-         "default, default": (torch.fft.fft2, torch.fft.ifft2)}
-for name, (forward, inverse) in pairs.items():
-    round_trip = torch.allclose(inverse(forward(m)), m)
-    lengths = torch.allclose(forward(m).norm(), m.norm())
-    gap = adjointness_gap(forward, inverse, m.shape, m.shape, seed)
-    print(f"{name}: round trip {round_trip}, lengths kept {lengths}, adjoint {gap < 1e-10}")
-
-# %% [markdown] tags=["solution"]
-# Forgotten once, every test complains. Forgotten twice, the round trip is content. Only the lengths and the adjoint
-# test see that the inverse is no longer the adjoint. A round trip alone proves little.
 
 # %% [markdown] tags=["deeper"]
 # ## Deeper: A faulty preparation (1 min)

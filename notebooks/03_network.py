@@ -605,13 +605,68 @@ for blocks in (0, 1, 2, 3, 4):
 # %% [markdown] tags=["solution"]
 # With four blocks all 16 frames are in sight. To be able to see far is not yet to look far.
 
+# %% [markdown]
+# ### Exercise 3.2 · Find the bugs ★★★
+#
+# Here are the first three flaws in one small network. Repair it: a module `Repaired(features)` takes a complex cine
+# `(b, t, y, x)` with *any* number of frames and returns one of that shape. It sees the frames before and after,
+# around the end. Its outputs have signs, and the phase of its input matters. Two convolutions with `features`
+# channels between them are enough.
+#
+# *Hint:* `to_channels`, `to_complex` and `conv_t` are still there.
+
+# %%
+class Faulty(nn.Module):
+    def __init__(self, frames, features):
+        super().__init__()
+        self.first = nn.Conv3d(frames, features, 3, padding=1)
+        self.last = nn.Conv3d(features, frames, 3, padding=1)
+
+    def forward(self, cine):
+        volume = cine.abs()[:, :, None]
+        h = functional.leaky_relu(self.first(volume), 0.1)
+        return torch.sigmoid(self.last(h))[:, :, 0]
+
+
+# %% tags=["hide-cell", "solution"]
+# Solution 3.2
+class Repaired(nn.Module):
+    """Complex cine (b, t, y, x) in and out: time is an axis, outputs are signed, phase survives."""
+
+    def __init__(self, features):
+        """Two 3x3x3 convolutions with so many channels between them."""
+        super().__init__()
+        self.first, self.last = nn.Conv3d(2, features, 3), nn.Conv3d(features, 2, 3)
+
+    def forward(self, cine):
+        """Return a cine of the same shape."""
+        h = functional.leaky_relu(conv_t(self.first, to_channels(cine)), 0.1)
+        return to_complex(conv_t(self.last, h))
+
+
+# %%
+exercises.check_3_2(Repaired)
+
+# %% tags=["hide-cell", "solution"]
+# Solution 3.2: the symptoms, before and after
+for repaired in (Faulty(frames, 8), Repaired(8)):
+    with torch.no_grad():
+        output, turned = repaired(b), repaired(1j * b)
+    print(type(repaired).__name__, f"{output.dtype}, smallest real part {output.real.min():.2f}:")
+    print("  later in, later out:", follows_the_clock(repaired.eval()))
+    print("  another phase, another answer:", not torch.allclose(output, turned))
+
+# %% [markdown] tags=["solution"]
+# The faulty one does not know which frame is next to which. Its output lies between 0 and 1, and it gives one answer
+# for all phases. Neither has a residual path. That is no mistake, but it costs training time.
+
 # %% [markdown] tags=["deeper"]
 # ## Deeper: What would be lost without skips? (1 min)
 #
 # Suppose that nothing but the image at the bottom of the U came through.
 
 # %% [markdown] tags=["deeper"]
-# ### Exercise 3.2 · Through the bottom ★★
+# ### Exercise 3.3 · Through the bottom ★★
 #
 # Write `through_the_bottom(image, d)`: average a real cine `(b, t, y, x)` over blocks of $2^d \times 2^d$ pixels and
 # enlarge it again to its old size, which need not be a multiple of $2^d$. **Predict** the PSNR for $d = 1 \dots 4$:
@@ -620,7 +675,7 @@ for blocks in (0, 1, 2, 3, 4):
 # *Hint:* `functional.avg_pool2d` and `functional.interpolate(..., size=..., mode="bilinear")`.
 
 # %% tags=["hide-cell", "solution", "deeper"]
-# Solution 3.2
+# Solution 3.3
 def through_the_bottom(image, d):
     """What is left of a real cine (b, t, y, x) that is halved d times and enlarged again."""
     coarse = functional.avg_pool2d(image, 2**d)
@@ -628,10 +683,10 @@ def through_the_bottom(image, d):
 
 
 # %% tags=["deeper"]
-exercises.check_3_2(through_the_bottom)
+exercises.check_3_3(through_the_bottom)
 
 # %% tags=["hide-cell", "solution", "deeper"]
-# Solution 3.2: compare with b
+# Solution 3.3: compare with b
 print(f"b: {metrics.frame_metrics(b[0], m[0])['psnr'].mean():.1f} dB")
 for d in (1, 2, 3, 4):
     coarse = through_the_bottom(m.abs(), d)
@@ -648,7 +703,7 @@ for d in (1, 2, 3, 4):
 # time.
 
 # %% [markdown] tags=["deeper"]
-# ### Exercise 3.3 · One in space, one in time ★★
+# ### Exercise 3.4 · One in space, one in time ★★
 #
 # Write `two_plus_one(channels)`, which returns one such pair as a module with biases, cyclic in time, zeros around
 # the image. A volume `(b, channels, t, y, x)` keeps its shape. How many parameters does it save for 16 channels,
@@ -658,7 +713,7 @@ for d in (1, 2, 3, 4):
 # is padded.
 
 # %% tags=["hide-cell", "solution", "deeper"]
-# Solution 3.3
+# Solution 3.4
 def two_plus_one(channels):
     """A 1x3x3 convolution in space, then a 3x1x1 convolution in cyclic time."""
     in_space = nn.Conv3d(channels, channels, (1, 3, 3), padding=(0, 1, 1))
@@ -667,10 +722,10 @@ def two_plus_one(channels):
 
 
 # %% tags=["deeper"]
-exercises.check_3_3(two_plus_one)
+exercises.check_3_4(two_plus_one)
 
 # %% tags=["hide-cell", "solution", "deeper"]
-# Solution 3.3: 16 x 16 x (9 + 3) + 32 instead of 16 x 16 x 27 + 16 parameters; three frames change
+# Solution 3.4: 16 x 16 x (9 + 3) + 32 instead of 16 x 16 x 27 + 16 parameters; three frames change
 pair, whole_kernel = two_plus_one(16), nn.Conv3d(16, 16, 3)
 for module in (pair, whole_kernel):
     print(sum(parameter.numel() for parameter in module.parameters()), "parameters")
@@ -919,61 +974,6 @@ results.record(figures / "03_network.json", profile=profile.name, data=cines.sou
 
 # %% [markdown]
 # Attention and a second U-Net have to show in notebook 5 that they help.
-
-# %% [markdown]
-# ### Exercise 3.4 · Find the bugs ★★★
-#
-# Here are the first three flaws in one small network. Repair it: a module `Repaired(features)` takes a complex cine
-# `(b, t, y, x)` with *any* number of frames and returns one of that shape. It sees the frames before and after,
-# around the end. Its outputs have signs, and the phase of its input matters. Two convolutions with `features`
-# channels between them are enough.
-#
-# *Hint:* `to_channels`, `to_complex` and `conv_t` are still there.
-
-# %%
-class Faulty(nn.Module):
-    def __init__(self, frames, features):
-        super().__init__()
-        self.first = nn.Conv3d(frames, features, 3, padding=1)
-        self.last = nn.Conv3d(features, frames, 3, padding=1)
-
-    def forward(self, cine):
-        volume = cine.abs()[:, :, None]
-        h = functional.leaky_relu(self.first(volume), 0.1)
-        return torch.sigmoid(self.last(h))[:, :, 0]
-
-
-# %% tags=["hide-cell", "solution"]
-# Solution 3.4
-class Repaired(nn.Module):
-    """Complex cine (b, t, y, x) in and out: time is an axis, outputs are signed, phase survives."""
-
-    def __init__(self, features):
-        """Two 3x3x3 convolutions with so many channels between them."""
-        super().__init__()
-        self.first, self.last = nn.Conv3d(2, features, 3), nn.Conv3d(features, 2, 3)
-
-    def forward(self, cine):
-        """Return a cine of the same shape."""
-        h = functional.leaky_relu(conv_t(self.first, to_channels(cine)), 0.1)
-        return to_complex(conv_t(self.last, h))
-
-
-# %%
-exercises.check_3_4(Repaired)
-
-# %% tags=["hide-cell", "solution"]
-# Solution 3.4: the symptoms, before and after
-for repaired in (Faulty(frames, 8), Repaired(8)):
-    with torch.no_grad():
-        output, turned = repaired(b), repaired(1j * b)
-    print(type(repaired).__name__, f"{output.dtype}, smallest real part {output.real.min():.2f}:")
-    print("  later in, later out:", follows_the_clock(repaired.eval()))
-    print("  another phase, another answer:", not torch.allclose(output, turned))
-
-# %% [markdown] tags=["solution"]
-# The faulty one does not know which frame is next to which. Its output lies between 0 and 1, and it gives one answer
-# for all phases. Neither has a residual path. That is no mistake, but it costs training time.
 
 # %% [markdown]
 # ## Summary

@@ -365,32 +365,37 @@ print(f"resampled a thousand times, 95 % lie between {low:.2f} and {high:.2f} dB
 # error is a rough guess. Exercise 5.3 comes back to it.
 
 # %% [markdown]
-# ### Exercise 4.2 · Another acceleration ★
+# ### Exercise 4.2 · What do more data bring? ★★
 #
 # The network has seen only [acceleration](../site/conventions.md#term-acceleration) 5. **Predict** what happens to it,
-# and to view sharing, at 4, where there are more data. Then write `psnr_at(method, cines, acceleration, seed)`:
-# undersample the cines with fixed masks of that seed, reconstruct each with `method(kspace, A)`, and return the mean
-# PSNR over the cines, a number in dB.
+# and to view sharing, at 4, where there are more data. Then write `gained(method, cines, fast, slow, seed)`.
+# Undersample the same cines at both accelerations, with fixed masks of that seed, and reconstruct each with
+# `method(kspace, A)`. Return two numbers in dB: by how much the PSNR at `slow` is above that at `fast`, and the
+# standard error of this gain.
 #
-# *Hint:* `data.UndersampledCines(cines, acceleration=..., seed=...)`; the rest is in sections 4.7 and 4.8.
+# *Hint:* `data.UndersampledCines(cines, acceleration=..., seed=...)` and `training.evaluate`. The gain is one number
+# for each cine, so you know its standard error from exercise 4.1.
 
 # %% tags=["hide-cell", "solution"]
 # Solution 4.2
-def psnr_at(method, cines, acceleration, seed):
-    """Mean PSNR in dB of a method on these cines at this acceleration."""
-    samples = data.UndersampledCines(cines, acceleration=acceleration, seed=seed)
-    return metrics.summarise(training.evaluate(method, samples))["psnr"]["mean"]
+def gained(method, cines, fast, slow, seed):
+    """(mean gain in dB of the lower acceleration over the higher one, its standard error), two numbers."""
+    psnr = {}
+    for acceleration in (fast, slow):
+        samples = data.UndersampledCines(cines, acceleration=acceleration, seed=seed)
+        psnr[acceleration] = torch.tensor([row["psnr"] for row in training.evaluate(method, samples)])
+    difference = psnr[slow] - psnr[fast]
+    return difference.mean().item(), difference.std().item() / len(difference) ** 0.5
 
 
 # %%
-exercises.check_4_2(psnr_at)
+exercises.check_4_2(gained)
 
 # %% tags=["hide-cell", "solution"]
-# Solution 4.2: two test cines
-for acceleration in (5, 4):
-    for name, method in {"network": model, "view sharing": methods.load("view_sharing")}.items():
-        psnr = psnr_at(method, test.subset(range(2)), acceleration, seed + 3)
-        print(f"acceleration {acceleration}: {name:12} {psnr:.2f} dB")
+# Solution 4.2: three test cines
+for name, method in {"network": model, "view sharing": methods.load("view_sharing")}.items():
+    gain, uncertain = gained(method, test.subset(range(min(3, len(test)))), 5, 4, seed + 3)
+    print(f"from acceleration 5 to 4: {name:12} gains {gain:+.2f} ± {uncertain:.2f} dB")
 
 # %% [markdown] tags=["solution"]
 # The lines above say what the additional data bring to each. A network that was trained on one acceleration need not

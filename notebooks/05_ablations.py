@@ -122,35 +122,39 @@ for name in variants:
     print(f"{name:>17}: {', '.join(changed(name)) or '-'}")
 
 # %% [markdown]
-# ### Exercise 5.1 · Add a row ★
+# ### Exercise 5.1 · Add a square ★★
 #
-# What would you like to know that this table cannot tell? Write `new_row(network, recipe)`. It is handed the
-# configurations of the network and of its training, and returns both, with exactly one piece changed. The piece is new
-# to the table. Data, masks and seed stay as they are.
+# What would you like to know that this table cannot tell? Choose two pieces that may help or hinder *each other*. Write
+# `square(network, recipe)`. It is handed the configurations of the network and of its training, and returns a list of
+# four rows `(network, recipe)`: the baseline, the first piece changed, the second piece changed, both changed. Data,
+# masks and seed stay as they are. The table has the square of dropout and schedule already.
 #
 # *Hint:* `dataclasses.replace(recipe, loss="l1")` returns a changed copy. Print `base` and `recipe` to see
 # all the pieces.
 
 # %% tags=["hide-cell", "solution"]
 # Solution 5.1
-def new_row(network, recipe):
-    """(network, recipe), the same configurations with exactly one piece changed."""
-    return dataclasses.replace(network, dropout=network.dropout / 2), recipe
+def square(network, recipe):
+    """Four rows (network, recipe): the baseline, one piece changed, another one changed, both changed."""
+    fewer, other = dataclasses.replace(network, dropout=0.0), dataclasses.replace(recipe, weight_decay=0.0)
+    return [(network, recipe), (fewer, recipe), (network, other), (fewer, other)]
 
 
 # %%
-exercises.check_5_1(new_row)
+exercises.check_5_1(square)
 
 # %% tags=["hide-cell", "solution"]
 # Solution 5.1: compute what differs
-for mine, theirs in zip(new_row(base, recipe), (base, recipe)):
-    for field in dataclasses.fields(mine):
-        if getattr(mine, field.name) != getattr(theirs, field.name):
-            print(field.name, "baseline", getattr(theirs, field.name), "new row", getattr(mine, field.name))
+for row in square(base, recipe):
+    pairs = zip(row, (base, recipe))
+    print([f"{field.name} = {getattr(mine, field.name)}" for mine, theirs in pairs
+           for field in dataclasses.fields(mine) if getattr(mine, field.name) != getattr(theirs, field.name)])
 
 # %% [markdown] tags=["solution"]
-# To train it, add `"mine": ("half the dropout", *new_row(base, recipe))` to `variants` and run the notebook again: only
-# the new row is trained. Write down first which difference you would believe.
+# Both pieces keep weights from growing large, so one may make the other superfluous. Only the fourth row can show this:
+# if the two do not touch each other, its difference is the sum of the two others. To train the rows, add them to
+# `variants`, for example as `"mine": ("no weight decay", *square(base, recipe)[2])`, and run the notebook again. Write
+# down first which difference you would believe.
 
 # %% [markdown]
 # ## 5.3 Dropout, learning rate, loss (8 min)

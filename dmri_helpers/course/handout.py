@@ -1,8 +1,7 @@
 """The handout: the notebooks without their solutions, and a zip with all that they need, for a course platform."""
 
-import ast
 import io
-import re
+import json
 import zipfile
 from pathlib import Path
 
@@ -11,6 +10,8 @@ import nbformat
 from nbformat import NotebookNode
 
 from ..results.files import write
+from .forms import exercises_in, graded_form, otter_test, student_form
+from .lecturer import goals_text, model_answers
 from .notebooks import ROOT, package_files, sources
 
 START = """# Dynamic MRI reconstruction: student notebooks
@@ -29,10 +30,21 @@ notebooks without the sections that the main line does not need.
 """
 
 
+NBGRADER = """# `nbgrader generate_assignment 01_sampling` and so on, in this folder; grade with DMRI_PROFILE=tiny
+c = get_config()
+c.CourseDirectory.course_id = "dynamic-mri"
+c.ExecutePreprocessor.timeout = 600
+"""
+WITHOUT = {"": ("solution",), "-core": ("solution", "deeper")}
+"""Ending of a folder -> tags of the cells that its notebooks lack."""
+
+
 def write_handout(out: str | Path = ROOT / "build" / "handout", notebooks: Path = ROOT / "notebooks") -> Path:
     """Write the student notebooks into a folder and, next to it, a zip of them with all that they need to run.
 
-    A second folder, whose name ends in ``-core``, holds them without the sections that the main line does not need.
+    Folders beside it have the same name with an ending: ``-core`` holds the notebooks without the sections that the
+    main line does not need; ``-otter`` and ``-nbgrader`` hold both with points, an assignment for each notebook;
+    ``-lecturer`` holds goals, points and model answers.
 
     Parameters
     ----------
@@ -49,51 +61,36 @@ def write_handout(out: str | Path = ROOT / "build" / "handout", notebooks: Path 
     archive, top = out.with_suffix(".zip"), Path("dynamic-mri")
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as file:
         for source in sources(notebooks):
-            for without, ending in ((("solution",), ""), (("solution", "deeper"), "-core")):
-                text = nbformat.writes(student_form(jupytext.read(source), without)) + "\n"
+            notebook = jupytext.read(source)
+            for ending, without in WITHOUT.items():
+                text = nbformat.writes(student_form(notebook, without)) + "\n"
                 write(out.with_name(out.name + ending) / f"{source.stem}.ipynb", text.encode())
                 file.writestr(str(top / f"notebooks{ending}" / f"{source.stem}.ipynb"), text)
+                _write_graded(out, source.stem, notebook, ending)
         file.writestr(str(top / "README.md"), START)
         names = ("LICENSE", "Makefile", "pyproject.toml", "requirements.lock", "environment.yml")
         for path in [*(ROOT / name for name in names), ROOT / "site" / "conventions.md", *package_files()]:
             file.write(path, top / path.relative_to(ROOT))
     write(archive, content.getvalue())
-    print(f"student notebooks: {out}\nwith all that they need: {archive}")
+    write(out.with_name(f"{out.name}-nbgrader") / "nbgrader_config.py", NBGRADER.encode())
+    lecturer = out.with_name(f"{out.name}-lecturer")
+    write(lecturer / "goals.md", goals_text(notebooks).encode())
+    write(lecturer / "answers.md", model_answers(notebooks).encode())
+    print(f"student notebooks: {out}, the core: {out}-core\nwith all that they need: {archive}")
+    print(f"with points, for otter-grader: {out}-otter\nwith points, for nbgrader: {out}-nbgrader")
+    print(f"for the lecturer, goals with points and model answers: {lecturer}")
     return archive
 
 
-def student_form(notebook: NotebookNode, without: tuple[str, ...] = ("solution",)) -> NotebookNode:
-    """Copy a notebook without the cells of these tags; of a solution in code its stub remains, see `stub_of`."""
-    student = nbformat.from_dict(notebook)
-    student.metadata = {"kernelspec": notebook.metadata.kernelspec}
-    student.cells = []
-    for number, cell in enumerate(notebook.cells):
-        source, tags = cell.source, set(cell.metadata.get("tags", [])) & set(without)
-        if tags:
-            source = stub_of(source) if tags == {"solution"} and cell.cell_type == "code" else ""
-        if source:
-            new = nbformat.v4.new_code_cell if cell.cell_type == "code" else nbformat.v4.new_markdown_cell
-            student.cells.append(new(source, id=f"cell-{number}"))
-    return student
-
-
-def stub_of(solution: str) -> str:
-    """Reduce a solution to its imports and to its functions with signature and docstring.
-
-    The stub is empty if the cell does not start with ``# Solution N.M``, since it then belongs to a solution above it.
-    """
-    titled = re.match(r"# Solution (\d\.\d)\n", solution)
-    if not titled:
-        return ""
-    kept = [f"# Exercise {titled[1]}: your answer"]
-    for node in ast.parse(solution).body:
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            kept.append(ast.unparse(node))
-        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
-            functions = node.body if isinstance(node, ast.ClassDef) else [node]
-            for function in functions:
-                if isinstance(function, ast.FunctionDef):
-                    described = function.body[:1] if ast.get_docstring(function) else []
-                    function.body = [*described, ast.parse("raise NotImplementedError").body[0]]
-            kept.append(f"\n\n{ast.unparse(node)}")
-    return "\n".join(kept)
+def _write_graded(out: Path, name: str, notebook: NotebookNode, ending: str) -> None:
+    """Write the assignments of one notebook: otter-grader's with its tests, nbgrader's source version."""
+    without = WITHOUT[ending]
+    otter = out.with_name(f"{out.name}-otter") / (name + ending)
+    nbgrader = out.with_name(f"{out.name}-nbgrader") / "source" / (name + ending)
+    for folder, solved in ((otter, False), (nbgrader, True)):
+        form = graded_form(notebook, without, solved)
+        write(folder / f"{name}.ipynb", (nbformat.writes(form) + "\n").encode())
+    for exercise in exercises_in(notebook, without[1:]):
+        write(otter / "tests" / f"{exercise.question}.py", otter_test(exercise).encode())
+    config = {"assignment_name": name + ending, "show_stdout": True}
+    write(otter / "otter_config.json", (json.dumps(config) + "\n").encode())

@@ -18,7 +18,9 @@ import nbformat
 from ..results.files import write
 from ..results.names import NAMES, WORLDS
 from ..results.tables import cells, ladder, render, score
+from .lecturer import goals_text
 from .notebooks import ROOT, Build, digest, execute_notebook, package_files, sources
+from .quizzes import quiz_text
 from .render import PDF, find_browser, print_pdf, render_pages, replace_report
 
 
@@ -101,6 +103,7 @@ def _pages(site: Path, executed: list[Path], run: Build, browser: str | None) ->
     paper = f'<p>On paper: <a href="{PDF}">the whole course as one PDF</a>.</p>\n'
     pages["generated/paper.md"] = paper.encode() if browser is not None else b""
     pages["generated/chapters.md"] = _cards(executed).encode()
+    pages["generated/goals.md"] = goals_text().encode()
     pages["generated/ladder.md"] = _ladder_page(_ladder(run), run).encode()
     pages["generated/run.md"] = _run_page(executed, run).encode()
     return pages
@@ -121,8 +124,10 @@ def _with_linked_files(pages: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def _chapter(executed: Path) -> bytes:
-    """Turn an executed notebook into a chapter, with alternative texts of its figures and folded solutions."""
+    """Turn an executed notebook into a chapter, with alternative texts of figures, folded solutions and a quiz."""
     notebook = nbformat.read(executed, as_version=4)
+    if quiz := quiz_text(executed.stem):
+        notebook.cells.append(nbformat.v4.new_markdown_cell(f"## Five questions\n\n{quiz}", id="quiz"))
     for before, cell in zip([None, *notebook.cells], notebook.cells, strict=False):
         is_solution = "solution" in cell.metadata.get("tags", [])
         if cell.cell_type == "markdown":

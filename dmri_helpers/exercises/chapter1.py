@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import torch
 
-from .. import sampling
-from .verdict import check, demand, demand_tensor
+from .. import fourier, sampling
+from .verdict import check, demand, demand_number, demand_tensor
 
 
 @check
@@ -56,46 +56,73 @@ def check_1_1(mask: Callable) -> str:
 
 
 @check
-def check_1_2(answer: Callable) -> str:
-    """``answer()``: which of two masks keeps more energy, and which is the better one to reconstruct from."""
-    given = answer()
-    demand(
-        isinstance(given, tuple) and len(given) == 2,
-        f"expected two words, such as ('random', 'centre'), found {given!r}",
-    )
-    energy, better = given
-    for word in given:
-        demand(word in ("random", "centre"), f"expected 'random' or 'centre', found {word!r}")
-    demand(energy == "centre", "count the energy once more: where does most of it lie (section 1.2)?")
-    demand(
-        better == "random",
-        "look at detail along y. What no frame has ever measured, can any method bring it back?",
-    )
-    return "the centre alone keeps more energy, and loses for good what no frame measures"
+def check_1_2(lost_for_good: Callable) -> str:
+    """``lost_for_good(cine, mask)``: share of the energy of k-space on lines that no frame has measured."""
+    generator = torch.Generator().manual_seed(12)
+    for t, y, x, share in ((5, 24, 9, 0.15), (3, 33, 8, 0.3), (4, 16, 6, 1.0)):
+        cine = torch.rand(t, y, x, generator=generator) + torch.linspace(0, 2, t)[:, None, None]
+        mask = torch.rand(t, y, generator=generator) < share
+        mask[0, y // 2] = True  # the zero frequency, in one frame alone
+        power = fourier.fft2c(cine).abs().square()
+        seen = mask.any(0)
+        plain = torch.fft.fft2(cine, norm="ortho").abs().square().sum((0, 2))
+        size = power.sqrt().sum((0, 2))
+        energy = power.sum((0, 2))
+        mistakes = {
+            "that is what some frame has measured; the question is what none has": energy[seen].sum()
+            / energy.sum(),
+            "that is what the frames miss one by one; another frame may have the line": (
+                power.sum(2)[~mask].sum() / power.sum()
+            ),
+            "a line that one frame lacks may be measured by another: any, not all": (
+                energy[~mask.all(0)].sum() / energy.sum()
+            ),
+            "energy is the square of the magnitude": size[~seen].sum() / size.sum(),
+            "the zero frequency of the mask is in the middle: use the centred transform": plain[~seen].sum()
+            / plain.sum(),
+            "that is a share of lines; they do not hold the same energy": (~seen).float().mean(),
+            "a share is a number from 0 to 1, not per cent": 100 * energy[~seen].sum() / energy.sum(),
+        }
+        asked = f"of a cine {(t, y, x)} of which {int((~seen).sum())} lines are never measured the share lost"
+        found = lost_for_good(cine.clone(), mask.clone())
+        demand_number(
+            found,
+            (energy[~seen].sum() / energy.sum()).item(),
+            asked,
+            {k: float(v) for k, v in mistakes.items()},
+        )
+    return "what no frame has measured is lost, and counts with its energy"
 
 
 @check
 def check_1_3(lattice: Callable) -> str:
-    """``lattice(frames, lines, step)``: line k is measured in frame t if ``(k + t) % step == 0``."""
-    for frames, lines, step in ((20, 192, 5), (7, 30, 3)):
-        asked = f"lattice({frames}, {lines}, {step})"
+    """``lattice(frames, lines, step)``: every step-th line, zero frequency in frame 0, one line up in each frame."""
+    for frames, lines, step in ((20, 192, 5), (7, 30, 4), (9, 31, 3)):
+        asked, zero = f"lattice({frames}, {lines}, {step})", lines // 2
         mask = lattice(frames, lines, step)
         demand_tensor(mask, (frames, lines), torch.bool, asked)
+        first = mask[0].nonzero().flatten().tolist()
         demand(
-            mask[0, 0], f"{asked}: (0 + 0) % {step} is 0, so line 0 is measured in frame 0; here it is not"
-        )
-        twice = mask[:step].sum(0)
-        demand(
-            (twice == 1).all(),
-            f"{asked}: in the first {step} frames each line is measured once, but here between {twice.min()} and "
-            f"{twice.max()} times. Do the lines move from frame to frame?",
+            mask[0, zero],
+            f"{asked}: frame 0 measures the lines {first}, without the zero frequency, line {zero}",
         )
         demand(
-            mask[1, step - 1],
-            f"{asked}: line {step - 1} belongs to frame 1, for ({step - 1} + 1) % {step} is 0. "
-            "Do yours move the other way?",
+            mask[0].equal((torch.arange(lines) - zero) % step == 0),
+            f"{asked}: frame 0 measures the lines {first}, expected every {step}th, the rim included",
         )
-    return "each line once in every five frames"
+        times = mask[:step].sum(0)
+        demand(
+            (times == 1).all(),
+            f"{asked}: in the first {step} frames each line is measured once, but here between {times.min()} and "
+            f"{times.max()} times. Do the lines move from frame to frame?",
+        )
+        demand(
+            mask[1, zero + 1],
+            f"{asked}: frame 1 measures line {zero + 1}, one above the zero frequency. Do yours move the other way?",
+        )
+        later = (torch.arange(lines)[None] - zero - torch.arange(frames)[:, None]) % step == 0
+        demand(mask.equal(later), f"{asked}: the first frames are right, and later ones are not")
+    return "every line once in as many frames as lines lie between, and the zero frequency first"
 
 
 @check

@@ -9,7 +9,7 @@ from .verdict import check, demand, demand_tensor
 
 
 @check
-def check_2_1(frames_away: Callable) -> str:
+def check_2_2(frames_away: Callable) -> str:
     """``frames_away(mask)``: how many frames away, cyclic, the nearest one that has the line; inf if none has."""
     draw = torch.Generator().manual_seed(0)
     for shape, share in (
@@ -48,7 +48,7 @@ def check_2_1(frames_away: Callable) -> str:
 
 
 @check
-def check_2_2(gap: Callable) -> str:
+def check_2_1(gap: Callable) -> str:
     """``gap(forward, adjoint, image_shape, kspace_shape, seed)``: of <A m, y> and <m, A^H y>, relative."""
     draw = torch.Generator().manual_seed(0)
     mask = torch.rand(1, 3, 5, 1, generator=draw) < 0.5

@@ -47,7 +47,7 @@ def check_3_1(frames_seen: Callable) -> str:
 
 
 @check
-def check_3_2(through_the_bottom: Callable) -> str:
+def check_3_3(through_the_bottom: Callable) -> str:
     """``through_the_bottom(image, halvings)``: averages over blocks, enlarged again with bilinear interpolation."""
     draw = torch.Generator().manual_seed(0)
     for shape, halvings in (((1, 2, 32, 48), 1), ((2, 3, 30, 27), 2), ((1, 1, 32, 32), 3)):
@@ -86,7 +86,7 @@ def check_3_2(through_the_bottom: Callable) -> str:
 
 
 @check
-def check_3_3(two_plus_one: Callable) -> str:
+def check_3_4(two_plus_one: Callable) -> str:
     """``two_plus_one(channels)``: a 1x3x3 convolution in space, then a 3x1x1 convolution in (cyclic) time."""
     for channels in (16, 3):
         pair, asked = two_plus_one(channels), f"two_plus_one({channels})"
@@ -128,7 +128,7 @@ def check_3_3(two_plus_one: Callable) -> str:
 
 
 @check
-def check_3_4(network: Callable) -> str:
+def check_3_2(network: Callable) -> str:
     """``network(features)``: a module, complex cine in and out, that sees time, has signs and keeps the phase."""
     net, draw = network(4), torch.Generator().manual_seed(0)
     demand(isinstance(net, nn.Module), f"found a {type(net).__name__}, expected a module of nn.Module")

@@ -1,5 +1,6 @@
 """Checks of the exercises of notebook 04_training; each docstring says what the reader's function has to do."""
 
+import functools
 from collections.abc import Callable
 
 import torch
@@ -37,40 +38,56 @@ def check_4_1(gap: Callable) -> str:
 
 
 @check
-def check_4_2(psnr_at: Callable) -> str:
-    """``psnr_at(method, cines, acceleration, seed)``: mean PSNR of a method on cines undersampled so much."""
-    images = torch.rand(3, 5, 60, 12, generator=torch.Generator().manual_seed(42))
+def check_4_2(gained: Callable) -> str:
+    """``gained(method, cines, fast, slow, seed)``: mean gain of a lower acceleration, and its standard error."""
+    images = torch.rand(3, 3, 60, 8, generator=torch.Generator().manual_seed(42))
     cines = data.Cines(images.numpy(), "a check")
 
-    def scores(acceleration: float, seed: int, name: str = "psnr") -> torch.Tensor:
+    @functools.cache
+    def rows(acceleration: float, seed: int) -> list[dict]:
         some = data.UndersampledCines(cines, acceleration=acceleration, seed=seed)
-        rows = [metrics.cine_metrics(classical.zero_filled(y, A)[0], m[0]) for y, A, m in some.batches(1)]
-        return torch.tensor([row[name] for row in rows])
+        return [metrics.cine_metrics(classical.zero_filled(y, A)[0], m[0]) for y, A, m in some.batches(1)]
 
-    for acceleration, seed in ((4, 3), (2, 3), (3, 8)):
+    def scores(acceleration: float, seed: int, name: str = "psnr") -> torch.Tensor:
+        return torch.tensor([row[name] for row in rows(acceleration, seed)])
+
+    for fast, slow, seed in ((4, 2, 3), (3, 2, 8)):
         counts = set()
 
         def method(kspace, A, counts=counts):
             counts.update(A.mask.sum((-2, -1)).flatten().tolist())
             return classical.zero_filled(kspace, A)
 
-        asked = f"psnr_at(method, cines, acceleration={acceleration}, seed={seed})"
-        found, right = psnr_at(method, cines, acceleration, seed), scores(acceleration, seed)
-        volume = scores(acceleration, seed, "psnr_volume").mean().item()
+        asked = f"gained(method, cines, fast={fast}, slow={slow}, seed={seed})"
+        given, expected = gained(method, cines, fast, slow, seed), {60 // fast, 60 // slow}
+        demand(
+            isinstance(given, (tuple, list)) and len(given) == 2,
+            f"{asked}: expected two numbers, the mean gain and its standard error; found {given!r:.60}",
+        )
         demand(counts, f"{asked} never calls the method")
         demand(
-            counts == {60 // acceleration},
-            f"{asked} hands the method {sorted(counts)} of 60 lines per frame, expected {60 // acceleration}: "
-            "does the acceleration reach the data?",
+            counts == expected,
+            f"{asked} hands the method {sorted(counts)} of 60 lines per frame, expected {sorted(expected)}: "
+            "do both accelerations reach the data?",
         )
+        right, zero = scores(slow, seed) - scores(fast, seed), scores(slow, 0) - scores(fast, 0)
+        volume = scores(slow, seed, "psnr_volume") - scores(fast, seed, "psnr_volume")
         mistakes = {
             "that is the sum over the cines; take their mean": right.sum().item(),
             "that is the first cine alone": right[0].item(),
-            "that is the PSNR of the whole volume; 'psnr' is the mean over frames": volume,
-            "those are the masks of seed 0; hand the seed on": scores(acceleration, 0).mean().item(),
+            "it is the slow one, with more data, minus the fast one": -right.mean().item(),
+            "that is the PSNR of the whole volume; 'psnr' is the mean over frames": volume.mean().item(),
+            "those are the masks of seed 0; hand the seed on": zero.mean().item(),
         }
-        demand_number(found, right.mean().item(), asked, mistakes)
-    return "the right number of lines, fixed masks, and the mean over the cines"
+        demand_number(given[0], right.mean().item(), f"{asked}: the mean gain", mistakes)
+        apart = (scores(slow, seed).var() + scores(fast, seed).var()).div(3).sqrt().item()
+        mistakes = {
+            "you compare two independent means; subtract cine by cine first": apart,
+            "that is how far apart the cines are; the mean of n of them is surer": right.std().item(),
+            "the spread is estimated with n - 1": right.std(correction=0).item() / 3**0.5,
+        }
+        demand_number(given[1], right.std().item() / 3**0.5, f"{asked}: the standard error", mistakes)
+    return "the right number of lines, fixed masks, and the gain cine by cine"
 
 
 @check

@@ -9,10 +9,7 @@ import torch
 from .. import classical, methods, operators, profiles
 from .verdict import check, demand, demand_number, demand_tensor
 
-IN_THE_TABLE = {
-    "dropout": 0.0, "schedule": "constant", "loss": "l1", "attention": False, "branches": 1,
-    "resnet_features": 0, "start": "view_sharing",
-}  # fmt: skip
+IN_THE_TABLE = {"dropout": 0.0, "schedule": "constant"}
 HELD = {
     "seed": "the seed is the dice, no piece: rows seed1 and seed2 have it already",
     "frames": "frames is how many frames the cines have",
@@ -34,41 +31,59 @@ HELD = {
 
 
 @check
-def check_5_1(new_row: Callable) -> str:
-    """``new_row(network, recipe)``: the two configurations with exactly one piece changed."""
+def check_5_1(square: Callable) -> str:
+    """``square(network, recipe)``: four rows, namely the baseline, one piece changed, another one, and both."""
     names = set()
     for profile in (profiles.TINY, profiles.DEMO):
         given = (profile.ablation, profile.ablation_training)
-        row = new_row(*given)
+        rows = square(*given)
         demand(
-            isinstance(row, (tuple, list)) and [type(part) for part in row] == [type(part) for part in given],
-            f"expected two configurations, network and recipe, as they came in; found {row!r:.60}",
+            isinstance(rows, (tuple, list)) and len(rows) == 4,
+            f"expected four rows, a list of pairs (network, recipe); found {rows!r:.60}",
         )
-        changed = {
-            field.name: getattr(new, field.name)
-            for old, new in zip(given, row, strict=True)
-            for field in dataclasses.fields(old)
-            if getattr(old, field.name) != getattr(new, field.name)
-        }
-        demand(changed, "nothing differs from the baseline; dataclasses.replace returns a changed copy")
+        neither, first, second, both = (
+            _changed(row, given, f"row {number} of the {profile.name} profile")
+            for number, row in enumerate(rows)
+        )
+        demand(not neither, f"row 0 is the baseline, and {', '.join(neither)} differ from what is handed in")
+        for number, row in ((1, first), (2, second)):
+            demand(row, f"row {number} is the baseline once more; dataclasses.replace returns a changed copy")
+            demand(
+                len(row) == 1,
+                f"in row {number} {', '.join(row)} differ, expected one piece: which would you thank?",
+            )
         demand(
-            len(changed) == 1,
-            f"{', '.join(changed)} differ from the baseline of the {profile.name} profile, expected one piece: "
-            "which of them would you thank? Start from what is handed in",
+            first.keys() != second.keys(), f"rows 1 and 2 both change {', '.join(first)}; take another piece"
         )
-        ((name, new),) = changed.items()
-        demand(name not in HELD, f"{name} differs: {HELD.get(name)}")
         demand(
-            name not in IN_THE_TABLE or IN_THE_TABLE[name] != new,
-            f"{name}={new!r} is in the table of section 5.2 already; choose another",
+            both == first | second,
+            f"row 3 changes {both or 'nothing'}, expected both pieces as in rows 1 and 2: {first | second}",
         )
-        names.add(name)
-        _demand_network(row[0], f"{name}={new!r}")
+        demand(both != IN_THE_TABLE, "the table of section 5.2 has this square already; choose another one")
+        names.add(" and ".join(both))
+        _demand_network(rows[3][0], f"{both}")
     demand(
         len(names) == 1,
-        f"of two baselines {' and '.join(sorted(names))} are changed, expected the same piece",
+        f"of two baselines the squares are of {' or of '.join(sorted(names))}, expected the same",
     )
-    return f"one piece, {names.pop()}; the seed, the data and all the rest stay"
+    return f"a square of {names.pop()}; the seed, the data and all the rest stay"
+
+
+def _changed(row: object, given: tuple, what: str) -> dict[str, object]:
+    """The settings in which a row differs from the baseline; raise `NotYet` if it changes what is held."""
+    demand(
+        isinstance(row, (tuple, list)) and [type(part) for part in row] == [type(part) for part in given],
+        f"{what}: expected two configurations, network and recipe, as they came in; found {row!r:.60}",
+    )
+    changed = {
+        field.name: getattr(new, field.name)
+        for old, new in zip(given, row, strict=True)
+        for field in dataclasses.fields(old)
+        if getattr(old, field.name) != getattr(new, field.name)
+    }
+    for name in changed:
+        demand(name not in HELD, f"{what}: {name} differs: {HELD.get(name)}")
+    return changed
 
 
 def _demand_network(config: profiles.DualUNetConfig, what: str) -> None:

@@ -3,7 +3,7 @@
 import torch
 from test_exercises import turned_away
 
-from dmri_helpers import exercises, sampling
+from dmri_helpers import exercises, fourier, sampling
 
 
 def right_mask(frames, lines, per_frame, center_lines, seed):
@@ -44,26 +44,48 @@ def test_mask(capsys):
     )
 
 
-def test_random_or_centre():
-    exercises.check_1_2(lambda: ("centre", "random"))
-    turned_away(exercises.check_1_2, lambda: ("random", "random"), "count the energy")
-    turned_away(exercises.check_1_2, lambda: ("centre", "centre"), "bring it back")
-    turned_away(
-        exercises.check_1_2, lambda: ("center", "random"), "expected 'random' or 'centre', found 'center'"
-    )
-    turned_away(exercises.check_1_2, lambda: "centre", "expected two words")
+def test_lost_for_good():
+    check = exercises.check_1_2
+
+    def lost(cine, mask, unseen=lambda mask: ~mask.any(0), to=fourier.fft2c, power=2):
+        energy = (to(cine).abs() ** power).sum((0, 2))
+        return (energy[unseen(mask)].sum() / energy.sum()).item()
+
+    check(lost)
+    turned_away(check, lambda m, u: 1 - lost(m, u), "what some frame has measured")
+    turned_away(check, lambda m, u: lost(m, u, unseen=lambda mask: ~mask.all(0)), "any, not all")
+    turned_away(check, lambda m, u: lost(m, u, power=1), "square of the magnitude")
+    turned_away(check, lambda m, u: lost(m, u, to=torch.fft.fft2), "use the centred transform")
+    turned_away(check, lambda m, u: (~u.any(0)).float().mean(), "a share of lines")
+    turned_away(check, lambda m, u: 100 * lost(m, u), "not per cent")
+    turned_away(check, lambda m, u: lost(m, u[:1]), "read the formula|another frame")
+
+    def frame_by_frame(cine, mask):
+        kspace = fourier.fft2c(cine)
+        return (1 - (kspace * mask[..., None]).norm() ** 2 / kspace.norm() ** 2).item()
+
+    turned_away(check, frame_by_frame, "miss one by one")
 
 
 def test_lattice():
-    def lattice(frames, lines, step, sign=1):
-        return (torch.arange(lines)[None] + sign * torch.arange(frames)[:, None]) % step == 0
+    check = exercises.check_1_3
 
-    exercises.check_1_3(lattice)
-    turned_away(exercises.check_1_3, lambda *a: lattice(*a, sign=-1), "move the other way")
-    turned_away(exercises.check_1_3, lambda *a: lattice(*a, sign=0), "Do the lines move")
-    turned_away(exercises.check_1_3, lambda f, n, s: lattice(f, n, s).T, "returns the shape")
+    def lattice(frames, lines, step, sign=1, zero=None):
+        zero = lines // 2 if zero is None else zero
+        return (torch.arange(lines)[None] - zero - sign * torch.arange(frames)[:, None]) % step == 0
+
+    check(lattice)
+    turned_away(check, lambda *a: lattice(*a, sign=-1), "move the other way")
+    turned_away(check, lambda *a: lattice(*a, sign=0), "Do the lines move")
+    turned_away(check, lambda *a: lattice(*a, zero=0), "without the zero frequency")
+    turned_away(check, lambda f, n, s: lattice(f, n, s).T, "returns the shape")
     turned_away(
-        exercises.check_1_3, lambda f, n, s: lattice(f + 1, n, s)[1:], "line 0 is measured in frame 0"
+        check,
+        lambda f, n, s: lattice(f, n, s) & (torch.arange(n) > 9),
+        "expected every 5th, the rim included",
+    )
+    turned_away(
+        check, lambda f, n, s: lattice(f, n, s) & (torch.arange(f) < s)[:, None], "later ones are not"
     )
 
 

@@ -32,22 +32,37 @@ def test_gap(capsys):
     turned_away(check, lambda a, b: (a - b, (a - b).std() / len(a) ** 0.5), "expected a number")
 
 
-def test_another_acceleration():
+def test_more_data():
     check = exercises.check_4_2
 
-    def psnr_at(method, cines, acceleration, seed, metric="psnr", some=slice(None), **options):
+    def psnr(method, cines, acceleration, seed, metric="psnr", **options):
         samples = data.UndersampledCines(cines, acceleration=acceleration, seed=seed, **options)
         rows = [metrics.cine_metrics(method(y, u)[0], m[0])[metric] for y, u, m in samples.batches(1)]
-        return sum(rows[some]) / len(rows[some])
+        return torch.tensor(rows)
 
-    check(psnr_at)
-    turned_away(check, lambda m, c, a, s: psnr_at(m, c, 5, s), "does the acceleration reach the data")
-    turned_away(check, lambda m, c, a, s: psnr_at(m, c, a, 0), "hand the seed on")
-    turned_away(check, lambda m, c, a, s: 3 * psnr_at(m, c, a, s), "take their mean")
-    turned_away(check, lambda *a: psnr_at(*a, some=slice(1)), "the first cine alone")
-    turned_away(check, lambda *a: psnr_at(*a, metric="psnr_volume"), "PSNR of the whole volume")
-    turned_away(check, lambda m, *a: psnr_at(m, *a, training=True), "expected .*read the formula once more")
-    turned_away(check, lambda m, *a: psnr_at(classical.view_sharing, *a), "never calls the method")
+    def gained(method, cines, fast, slow, seed, mean=torch.mean, error=None, **options):
+        one, other = (psnr(method, cines, a, seed, **options) for a in (slow, fast))
+        error = error or (lambda a, b: (a - b).std() / len(a) ** 0.5)
+        return mean(one - other).item(), error(one, other).item()
+
+    check(gained)
+    turned_away(
+        check, lambda m, c, f, s, seed: gained(m, c, 5, s, seed), "do both accelerations reach the data"
+    )
+    turned_away(check, lambda m, c, f, s, seed: gained(m, c, s, f, seed), "minus the fast one")
+    turned_away(check, lambda m, c, f, s, seed: gained(m, c, f, s, 0), "hand the seed on")
+    turned_away(check, lambda *a: gained(*a, mean=torch.sum), "take their mean")
+    turned_away(check, lambda *a: gained(*a, mean=lambda gains: gains[0]), "the first cine alone")
+    turned_away(check, lambda *a: gained(*a, metric="psnr_volume"), "PSNR of the whole volume")
+    turned_away(check, lambda *a: gained(*a, training=True), "expected .*read the formula once more")
+    turned_away(check, lambda m, *a: gained(classical.view_sharing, *a), "never calls the method")
+    turned_away(check, lambda *a: gained(*a)[0], "expected two numbers")
+
+    def independent(a, b):
+        return (a.var() / len(a) + b.var() / len(b)).sqrt()
+
+    turned_away(check, lambda *a: gained(*a, error=independent), "two independent means")
+    turned_away(check, lambda *a: gained(*a, error=lambda a, b: (a - b).std()), "how far apart the cines are")
 
 
 def test_contradiction():

@@ -9,36 +9,48 @@ from test_exercises import turned_away
 from dmri_helpers import exercises, profiles
 
 
-def test_new_row(capsys):
+def test_square(capsys):
     check = exercises.check_5_1
-    for name, value in (("dropout", 0.1), ("resnet_blocks", 2), ("start", "temporal_mean"), ("depth", 3)):
-        check(lambda n, r, name=name, value=value: (replace(n, **{name: value}), r))
-    for name, value in (("weight_decay", 0.0), ("batch_size", 2), ("loss", "charbonnier"), ("epochs", 4)):
-        check(lambda n, r, name=name, value=value: (n, replace(r, **{name: value})))
-    assert capsys.readouterr().out.count("Right: one piece") == 8
 
-    turned_away(check, lambda n, r: (n, r), "nothing differs")
-    turned_away(check, lambda n, r: (replace(n, dropout=0.1), replace(r, seed=3)), "dropout, seed differ")
-    turned_away(check, lambda n, r: (n, replace(r, seed=3)), "the seed is the dice")
-    turned_away(check, lambda n, r: (replace(n, dropout=0), r), "dropout=0 is in the table")
-    turned_away(check, lambda n, r: (n, replace(r, acceleration=4)), "about the data")
-    turned_away(check, lambda n, r: (replace(n, frames=10), r), "how many frames the cines have")
-    turned_away(check, lambda n, r: (profiles.DualUNetConfig(dropout=0.1), r), "of the tiny profile")
-    turned_away(check, lambda n, r: (replace(profiles.TINY.ablation, dropout=0.1), r), "the demo profile")
-    turned_away(check, lambda n, r: replace(n, dropout=0.1), "expected two configurations")
-    turned_away(check, lambda n, r: (r, replace(n, dropout=0.1)), "expected two configurations")
-    turned_away(check, lambda n, r: (n, replace(r, loss="L1")), "expected one of l1, l2")
-    turned_away(check, lambda n, r: (n, replace(r, schedule="step")), "expected one of cosine")
+    def square(one, other):
+        """The rows of two changes, each a function of a row."""
+        return lambda n, r: [(n, r), one((n, r)), other((n, r)), other(one((n, r)))]
+
+    def net(**changes):
+        return lambda row: (replace(row[0], **changes), row[1])
+
+    def training(**changes):
+        return lambda row: (row[0], replace(row[1], **changes))
+
+    check(square(net(dropout=0.0), training(weight_decay=0.0)))
+    check(square(net(dropout=0.1), training(schedule="constant")))
+    check(square(net(attention=False), net(branches=1)))
+    check(square(training(loss="charbonnier"), net(start="temporal_mean")))
+    assert capsys.readouterr().out.count("Right: a square of") == 4
+
+    decay, dropout = training(weight_decay=0.0), net(dropout=0.0)
+    turned_away(check, square(dropout, training(schedule="constant")), "has this square already")
+    turned_away(check, square(dropout, lambda row: row), "row 2 is the baseline once more")
+    turned_away(check, square(net(dropout=0, depth=1, init_features=3), decay), "which would you thank")
+    turned_away(check, square(decay, training(weight_decay=1.0)), "take another piece")
     turned_away(
-        check, lambda n, r: (replace(n, dropout=1.5), r), "dropout 1.5: expected a probability below 1"
+        check, lambda n, r: [*square(decay, dropout)(n, r)[:3], dropout((n, r))], "expected both pieces"
     )
-    turned_away(check, lambda n, r: (n, replace(r, batch_size=2.0)), "expected a whole number")
-    turned_away(check, lambda n, r: (setattr(n, "dropout", 0.1), r), "FrozenInstanceError")
-    turned_away(
-        check,
-        lambda n, r: (n, replace(r, epochs=9)) if n.depth == 1 else (replace(n, dropout=0.1), r),
-        "expected the same piece",
-    )
+    turned_away(check, lambda n, r: square(decay, dropout)(n, r)[::-1], "row 0 is the baseline")
+    turned_away(check, lambda n, r: square(decay, dropout)(n, r)[:3], "expected four rows")
+    turned_away(check, lambda n, r: [n, r, n, r], "expected two configurations")
+    turned_away(check, square(decay, training(seed=3)), "the seed is the dice")
+    turned_away(check, square(decay, training(acceleration=4)), "about the data")
+    turned_away(check, square(decay, net(frames=10)), "how many frames the cines have")
+    turned_away(check, lambda n, r: square(decay, dropout)(profiles.DualUNetConfig(), r), "frames differs")
+    turned_away(check, square(decay, training(loss="L1")), "expected one of l1, l2")
+    turned_away(check, square(decay, net(dropout=1.5)), "dropout 1.5: expected a probability below 1")
+    turned_away(check, lambda n, r: setattr(n, "dropout", 0.1), "FrozenInstanceError")
+
+    def of_profile(n, r):
+        return square(decay, dropout if n.depth == 1 else net(branches=1))(n, r)
+
+    turned_away(check, of_profile, "expected the same")
 
 
 def test_cines_needed():
