@@ -78,7 +78,7 @@ print(f"one cine: {tuple(cine.shape)}, {cine.dtype}, from {cine.min():.2f} to {c
 # They are **simulated**, unless you brought your own. A program, the *phantom*, draws a chest and a heart. So we know
 # what no scanner tells: the tissue of each pixel.
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # The phantom imitates stored images: it adds noise, weakens the outer k-space, and scales every frame to [0, 1] by
 # itself.
 #
@@ -118,7 +118,7 @@ else:
 # **Figure 1.2.** The volume of the simulated left ventricle. It empties and then fills, and the share of blood that
 # leaves it is the *ejection fraction*. A reconstruction that blurs time flattens this curve.
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ## 1.2 What the scanner measures is k-space (9 min)
 #
 # A scanner does not measure pixels. It measures [k-space](../site/conventions.md#term-k-space), the Fourier
@@ -155,7 +155,7 @@ plotting.kspace(kspace, frame=0)
 # %% [markdown]
 # **Figure 1.3.** The magnitude of k-space, on a logarithmic scale: each step of the bar is a factor of ten.
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # One row of k-space is called a *line*. The $n$ lines around the centre hold this share of the energy:
 #
 # $$ E(n) = \sum_{|k_y| \le (n-1)/2}\ \sum_{k_x} |y|^2 \Big/ \sum_{k_y, k_x} |y|^2 . $$
@@ -198,7 +198,7 @@ plotting.cine_comparison(parts, frame=0)
 # %% [markdown]
 # So we never leave out the centre. Of the rim we may leave out lines, but not the same ones every time.
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ### How large is an error?
 #
 # Errors of images are given in decibels. With a reconstruction $\hat m$, $N$ pixels and magnitudes between 0 and 1,
@@ -272,31 +272,31 @@ figure
 #
 # </details>
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ## 1.3 Why only one direction is undersampled (4 min)
 #
 # After each excitation the scanner reads one line of k-space, a whole row of $k_x$, in a millisecond or two. This
 # is the [readout](../site/conventions.md#term-readout). The next line needs a new excitation, one *repetition time*
 # later. This direction, $k_y$, is the [phase encode](../site/conventions.md#term-phase-encode).
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # The scan time is proportional to the number of lines. So **we leave out lines along $k_y$, and $k_x$ is complete.**
 #
 # An example: the repetition time is 3 ms and a beat takes 900 ms, for 20 frames. Each frame then gets 45 ms of a
 # beat.
 
-# %% tags=["nbval-check-output"]
+# %% tags=["nbval-check-output", "report"]
 repetition_time, beat, frames = 3.0, 900.0, 20  # ms, ms
 lines_per_beat = int(beat / frames // repetition_time)
 for lines in (192, 192 // 5):
     beats = math.ceil(lines / lines_per_beat)
     print(f"{lines} lines, {lines_per_beat} per frame and beat: {beats} beats")
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # The lines of a frame are collected over several beats while the patient holds the breath. Thirteen beats are hard.
 # Three are easy.
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ## 1.4 Draw a mask (8 min)
 #
 # The mask $U$ is 1 where a line is measured and 0 elsewhere. The number of all lines over that of measured ones is
@@ -306,7 +306,7 @@ for lines in (192, 192 // 5):
 # - the 11 [centre lines](../site/conventions.md#term-centre-lines) are always among them;
 # - the others are drawn at random, more often near the centre.
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # The last rule is called *variable density*. Two densities are common. With $k$ the distance from the centre
 # and $N$ the number of lines, they are
 #
@@ -324,7 +324,7 @@ plotting.curves(k, {"density (relative)": densities}, "distance from the centre 
 # %% [markdown]
 # **Figure 1.8.** The quadratic density falls to zero at the rim. The Gaussian one gives every line a chance.
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ### A race of lines
 #
 # We draw lines *without replacement* by a race. Every line gets the arrival time $-\log(u) / w$ with a random $u$
@@ -432,7 +432,7 @@ figure
 # > **Predict 1.5.** Frame 0 and frame 1 have 38 lines each, and 11 of them are the centre. How many lines do they
 # > share? How many of the 192 lines does at least one of 20 frames measure?
 
-# %%
+# %% tags=["report"]
 def count_frames(mask):
     ky_t = mask[0, :, :, 0]  # (t, y)
     different = len(torch.unique(ky_t, dim=0))
@@ -460,7 +460,7 @@ print("the same mask in every frame:", different192 == 1)
 #
 # </details>
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # Suppose all frames had the same mask. Then a line that is missing once would always be missing:
 
 # %%
@@ -476,7 +476,7 @@ plotting.curves(range(1, t + 1), {f"lines seen (of {y})": union}, "number of fra
 # %% [markdown]
 # **Figure 1.10.** How many lines were measured at least once.
 
-# %%
+# %% tags=["report"]
 seen = mask[0, :, :, 0].any(dim=0)
 missed = (torch.arange(y) - y // 2)[~seen].abs()
 print(f"one frame sees {mask[0, 0].sum()} of {y} lines, all {t} frames see {seen.sum()}")

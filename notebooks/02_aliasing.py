@@ -88,7 +88,7 @@ print("the inverse undoes it:", torch.allclose(my_ifft2c(my_fft2c(exact)), exact
 odd = torch.randn(5, 7, dtype=torch.complex64)
 print("also for odd sizes:", torch.allclose(my_ifft2c(my_fft2c(odd)), odd, atol=1e-5))
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ## 2.2 $y = U F m$: the forward model (5 min)
 #
 # The scanner measures [k-space](../site/conventions.md#term-k-space), and the mask $U$ keeps some lines. The simplest
@@ -131,7 +131,7 @@ for frame in (0, t // 2):
 #
 # </details>
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ## 2.3 $A^H$: test the adjoint (4 min)
 #
 # Write $A = U F$. Its [adjoint](../site/conventions.md#term-adjoint) $A^H = F^{-1} U$ is defined by
@@ -140,7 +140,7 @@ for frame in (0, t // 2):
 #
 # If $A^H$ is wrong, a method still runs, and its image is wrong. So test it with any $m$ and any $y$:
 
-# %% tags=["nbval-check-output"]
+# %% tags=["nbval-check-output", "report"]
 generator = torch.Generator().manual_seed(seed)
 m = torch.randn(cine.shape, dtype=torch.complex128, generator=generator)
 z = torch.randn(cine.shape, dtype=torch.complex128, generator=generator)
@@ -155,7 +155,7 @@ print("adjointness holds:", bool((left - right).abs() / left.abs() < 1e-10))
 b = A.normal(cine)  # A^H A m, one helper for both steps
 print("undersampling twice changes anything:", (A.normal(b) - b).norm().item() > 1e-5 * b.norm().item())
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ## 2.4 The point-spread function (9 min)
 #
 # To multiply k-space by a mask is to *convolve* the image with the transform of the mask. Vertically, with row $r$,
@@ -247,11 +247,11 @@ print("crop first or last, the same:", torch.allclose(crop_first, crop_last, ato
 # So networks can train on strips of columns. This is exact for the *encoding* only. A method that compares
 # neighbours horizontally needs a margin around its strip.
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ## 2.6 How good is an image? (7 min)
 #
-# Notebook 1 defined PSNR. **SSIM** compares small windows of both images by their means $\mu$, variances $\sigma^2$
-# and covariance $\sigma_{\hat m m}$. It is the mean over all windows of
+# PSNR compares single pixels. **SSIM** compares small windows of both images by their means $\mu$, variances
+# $\sigma^2$ and covariance $\sigma_{\hat m m}$. It is the mean over all windows of
 #
 # $$ \frac{(2 \mu_{\hat m} \mu_m + C_1)(2 \sigma_{\hat m m} + C_2)}
 #         {(\mu_{\hat m}^2 + \mu_m^2 + C_1)(\sigma_{\hat m}^2 + \sigma_m^2 + C_2)},
@@ -259,7 +259,7 @@ print("crop first or last, the same:", torch.allclose(crop_first, crop_last, ato
 #
 # Equal images have SSIM 1. Peak and data range $R$ are 1 here. NMSE is the squared error over the energy.
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # Three variants are in use:
 #
 # - *per frame*, then the mean over the frames, which is our default;
@@ -310,7 +310,7 @@ for name, improved in verdicts.items():
 #
 # </details>
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ## 2.7 Copy the missing lines (7 min)
 #
 # All our methods have the form `reconstruct(kspace, A)`.
@@ -329,7 +329,7 @@ def my_temporal_mean(kspace, A):
 kspace = A(cine)
 torch.testing.assert_close(my_temporal_mean(kspace, A), classical.temporal_mean(kspace, A))
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # **[View sharing](../site/conventions.md#term-view-sharing).** Take the line from the *nearest* frame $s$ that has
 # it:
 #
@@ -445,7 +445,7 @@ for name, image in (("a circle", my_view_sharing(kspace, A)), ("a line", line)):
 # The ratio above 1 (if it is) says that time is no circle. We treat it as one where that gives the better image, not
 # because it is true.
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ## 2.8 Say what a cine is like: compressed sensing (9 min)
 #
 # *Compressed sensing* states what cines are like, and looks for the image that fits this and the data:
@@ -477,7 +477,7 @@ print("the second step changes it:", not torch.allclose(second, first, atol=1e-5
 #
 # </details>
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ### A step for the wish
 #
 # The step for $\lVert \cdot \rVert_1$ is *soft-thresholding*: make every number smaller by the same amount,
@@ -506,7 +506,7 @@ for _ in range(50):
     psnr.append(my_psnr(image, cine).mean().item())
 plotting.curves(range(1, 51), {"PSNR (dB)": psnr}, "iteration")
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # **Figure 2.4.** PSNR of the image after every turn.
 #
 # ### Two better wishes
@@ -526,7 +526,7 @@ ls = classical.low_rank_sparse(kspace, A)
 for name, recon in (("fifty turns", image), ("L + S", ls), ("k-t TV", tv)):
     print(f"{name:12}: {my_psnr(recon, cine).mean():.1f} dB")
 
-# %% [markdown] tags=["deeper"]
+# %% [markdown] tags=["deeper", "report"]
 # ## Deeper: Low rank plus sparse (8 min)
 #
 # Write every frame as one row of a matrix. If nothing moved, all rows would be equal, and the rank would be one. What
@@ -536,7 +536,7 @@ for name, recon in (("fifty turns", image), ("L + S", ls), ("k-t TV", tv)):
 # $$ \min_{L,S}\ \lVert L \rVert_* + \lambda_S \lVert T S \rVert_1
 #    \quad\text{such that}\quad A (L + S) = y . $$
 
-# %% [markdown] tags=["deeper"]
+# %% [markdown] tags=["deeper", "report"]
 # $\lVert L \rVert_*$ is the sum of the singular values of the matrix. Both wishes have a soft threshold as their
 # step. The method of Otazo et al. takes turns: shrink one, shrink the other, put the data back.
 
@@ -668,7 +668,7 @@ widgets.cine_viewer(box, errors_against="reference", column=x // 6)
 # %% [markdown]
 # **Figure 2.9.** The same in motion. Look for flicker.
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ## 2.10 The ladder, in numbers (9 min)
 #
 # One cine proves nothing. We take up to four test cines, each with a mask of its own, in two *worlds*.
@@ -676,7 +676,7 @@ widgets.cine_viewer(box, errors_against="reference", column=x // 6)
 # **Magnitudes.** Our cines and those of the report are stored as magnitudes, which are real. Then k-space is
 # symmetric: $y(-k) = \overline{y(k)}$. A method can exploit this.
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # **With a phase.** A scanner's image is complex. Coils, the magnetic field and flowing blood turn its phase. The
 # magnitude stays the same, but the symmetry is gone.
 
@@ -692,7 +692,7 @@ for (_, A_magnitude, image), (_, A_phase, turned) in zip(*(some.batches(1) for s
     torch.testing.assert_close(turned.abs(), image.abs())
 print("in both worlds: the same lines, the same magnitudes")
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # One method is new. *Conjugate view sharing* estimates the phase and uses every line a second time, mirrored.
 #
 # > **Predict 2.8.** Which methods lose when the images have a phase?

@@ -66,7 +66,7 @@ kspace = A(m)
 b = classical.zero_filled(kspace, A)
 print("in ", tuple(b.shape), b.dtype, "\nout", tuple(m.shape), m.dtype)
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ## 3.1 A complex image as real channels (7 min)
 #
 # Our layers multiply real numbers. So a complex image becomes two real ones, which loses nothing:
@@ -190,7 +190,7 @@ plotting.cine_comparison(
 # %% [markdown]
 # **Figure 3.2.** The same target and its two fits. Through the sigmoid, all that is darker than gray is lost.
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ## 3.3 Predict what is missing (5 min)
 #
 # The input is most of the answer already. So the network $f_\theta$ only says what to add, and its last layer starts
@@ -241,7 +241,7 @@ for name, image in {"b": b, "b + f(b)": whole, "f(b) alone": whole - b}.items():
 #
 # </details>
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ## 3.4 The U-Net (9 min)
 #
 # ### One block, by hand
@@ -252,7 +252,7 @@ for name, image in {"b": b, "b + f(b)": whole, "f(b) alone": whole - b}.items():
 #    \hat u = \gamma\,\frac{u - \bar u}{\sqrt{\operatorname{var} u + \epsilon}} + \beta, \qquad
 #    h' = \max(\hat u,\ 0.1\,\hat u). $$
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # Mean and variance are those of one channel of one image. A 3×3 convolution is a sum of nine shifted images, each
 # with its own matrix over the channels:
 
@@ -311,7 +311,7 @@ wake(unet)
 with torch.no_grad():
     torch.testing.assert_close(u_net(unet, b.real), unet(b.real))
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # Undersampling throws ghosts across the whole image, so a network should see far. Each halving lets it see about
 # twice as far. The skips bring the detail back.
 
@@ -380,7 +380,7 @@ plotting.cine_comparison(shown)
 #
 # </details>
 
-# %% [markdown] tags=["deeper"]
+# %% [markdown] tags=["deeper", "report"]
 # ### Deeper: Attention (5 min)
 #
 # A convolution treats every image and every place alike. Attention multiplies the features by weights between 0 and 1
@@ -402,7 +402,7 @@ with torch.no_grad():
     a_c = channel_attention(features, channel.perceptron)
     torch.testing.assert_close(a_c * features, channel(features))
 
-# %% [markdown] tags=["deeper"]
+# %% [markdown] tags=["deeper", "report"]
 # *Which places?* The mean and the maximum over the channels are two maps. A 7×7 convolution makes one map of weights
 # of them:
 #
