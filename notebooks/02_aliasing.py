@@ -79,7 +79,7 @@ torch.testing.assert_close(my_fft2c(cine), fourier.fft2c(cine))
 torch.testing.assert_close(my_ifft2c(cine), fourier.ifft2c(cine))
 
 # %% [markdown]
-# We shift back first (`ifftshift`) and forth last (`fftshift`). For odd sizes the two differ.
+# We use `ifftshift` before and `fftshift` after the transform. For odd sizes the two differ.
 
 # %% tags=["nbval-check-output"]
 exact = cine.to(torch.complex128)  # sums of many numbers need double precision
@@ -138,7 +138,7 @@ for frame in (0, t // 2):
 #
 # $$ \langle A m, y \rangle = \langle m, A^H y \rangle \quad\text{for all } m \text{ and } y . $$
 #
-# If $A^H$ is wrong, a method still runs, and its image is wrong. So test it with any $m$ and any $y$:
+# A wrong $A^H$ runs, too, and gives a wrong image. So test it with any $m$ and any $y$:
 
 # %% tags=["nbval-check-output", "report"]
 generator = torch.Generator().manual_seed(seed)
@@ -185,7 +185,7 @@ copies = sum(p[j] * cine[0, 0].roll(j - y // 2, dims=0) for j in range(y))
 torch.testing.assert_close(copies, b[0, 0], atol=1e-4, rtol=0)
 
 # %% [markdown]
-# Compare three masks with a fifth of the lines: every fifth; as many anywhere at random; and ours.
+# Compare three masks with a fifth of the lines each: every fifth; as many, anywhere at random; and ours.
 #
 # > **Predict 2.2.** Sketch the three point-spread functions. How many peaks has the first?
 # > Which of the three images could you repair by eye?
@@ -216,13 +216,13 @@ figure.set_dpi(85)
 figure
 
 # %% [markdown]
-# **Figure 2.3.** The two other masks, brighter by the factor in the title.
+# **Figure 2.3.** Zero-filled images of the two other masks, brighter by the factor in the title.
 
 # %% [markdown]
 # <details><summary>Answer to 2.2</summary>
 #
-# Every fifth line has five peaks of about the same height. They make five hearts, *ghosts*, and nothing tells which
-# one is real. A random mask has one peak over a low floor, which makes streaks. These can be told from anatomy. Our
+# Every fifth line gives five peaks of about the same height. They make five hearts, *ghosts*, and nothing tells which
+# one is real. A random mask has one peak over a low floor, which makes streaks. Streaks can be told from anatomy. Our
 # mask also keeps the brightness. The technical words are *coherent* and *incoherent*
 # [aliasing](../site/conventions.md#term-aliasing).
 #
@@ -235,7 +235,7 @@ figure
 #
 # $$ b = F_y^{-1} F_x^{-1} U F_x F_y\, m = F_y^{-1} U F_y\, m . $$
 #
-# No column learns of another. We may crop columns before or after undersampling:
+# So no column depends on another. We may crop columns before or after undersampling:
 
 # %% tags=["nbval-check-output"]
 strip = slice(x // 4, x // 2)
@@ -257,7 +257,7 @@ print("crop first or last, the same:", torch.allclose(crop_first, crop_last, ato
 #         {(\mu_{\hat m}^2 + \mu_m^2 + C_1)(\sigma_{\hat m}^2 + \sigma_m^2 + C_2)},
 #    \qquad C_1 = (0.01\,R)^2,\quad C_2 = (0.03\,R)^2 . $$
 #
-# Equal images have SSIM 1. Peak and data range $R$ are 1 here. NMSE is the squared error over the energy.
+# Equal images have SSIM 1. Peak and data range $R$ are 1 here. NMSE is the squared error divided by the energy.
 
 # %% [markdown] tags=["report"]
 # Three variants are in use:
@@ -281,7 +281,7 @@ for name, value in scores.items():
 #
 # ### A mistake on purpose: the prediction sets the scale
 #
-# Many scripts take `peak = recon.max()`. Now one pixel becomes three times brighter than anything else.
+# Many scripts take `peak = recon.max()`. We make one pixel three times brighter than anything else.
 #
 # > **Predict 2.3.** The image became worse. What do the two scores do?
 
@@ -352,7 +352,7 @@ def my_view_sharing(kspace, A):
 torch.testing.assert_close(my_view_sharing(kspace, A), classical.view_sharing(kspace, A))
 
 # %% [markdown]
-# Both keep every measured line. This can be checked for any method:
+# Both keep every measured line, as a check shows:
 
 # %% tags=["nbval-check-output"]
 for method in (classical.zero_filled, my_temporal_mean, my_view_sharing):
@@ -453,7 +453,8 @@ for name, image in (("a circle", my_view_sharing(kspace, A)), ("a line", line)):
 # $$ \min_{\hat m}\ \tfrac12 \lVert A \hat m - y \rVert^2 + \lambda_t \lVert T \hat m \rVert_1 . $$
 #
 # $T$ is the Fourier transform over *time*. A beating heart has few temporal frequencies, so most numbers $T \hat m$
-# should be zero. The second term is a [regulariser](../site/conventions.md#term-regulariser).
+# should be zero. The second term, the sum of their magnitudes, is a
+# [regulariser](../site/conventions.md#term-regulariser).
 
 # %% [markdown]
 # ### A step for the data
@@ -480,8 +481,8 @@ print("the second step changes it:", not torch.allclose(second, first, atol=1e-5
 # %% [markdown] tags=["report"]
 # ### A step for the wish
 #
-# The step for $\lVert \cdot \rVert_1$ is *soft-thresholding*: make every number smaller by the same amount,
-# and zero if it is below. With threshold 1, $(3, -1.5, 0.5, 0)$ becomes $(2, -0.5, 0, 0)$.
+# The regulariser is our *wish*. The step for $\lVert \cdot \rVert_1$ is *soft-thresholding*: make every number
+# smaller by the same amount, and zero if it is below. With threshold 1, $(3, -1.5, 0.5, 0)$ becomes $(2, -0.5, 0, 0)$.
 
 # %%
 def soft(values, threshold):
@@ -634,7 +635,7 @@ figure.set_dpi(85)
 figure
 
 # %% [markdown]
-# **Figure 2.7.** The marked column over time.
+# **Figure 2.7.** The marked column over time, by method.
 
 # %% [markdown]
 # <details><summary>Answer to 2.7</summary>
@@ -693,7 +694,7 @@ for (_, A_magnitude, image), (_, A_phase, turned) in zip(*(some.batches(1) for s
 print("in both worlds: the same lines, the same magnitudes")
 
 # %% [markdown] tags=["report"]
-# One method is new. *Conjugate view sharing* estimates the phase and uses every line a second time, mirrored.
+# New is *conjugate view sharing*. It estimates the phase and uses every line a second time, mirrored.
 #
 # > **Predict 2.8.** Which methods lose when the images have a phase?
 
@@ -715,7 +716,7 @@ plotting.save(figure, figures / "02_ladder.png")
 figure
 
 # %% [markdown]
-# **Figure 2.10.** The same ladder. In the moving pixels the methods are further apart.
+# **Figure 2.10.** The same ladder drawn. Compare all pixels with those that move.
 
 # %%
 for name in names:
@@ -737,8 +738,8 @@ for name in names:
 # ### The lesson of the ladder
 #
 # This course grew from a student report (first reference) that compared its networks with zero filling alone. So it
-# could not notice that copying lines reaches more: the second table of the README shows it for measured cines.
-# **Always build the ladder first.**
+# could not notice that copying lines reaches more, as the README shows for measured cines. **Always build the
+# ladder first.**
 
 # %%
 record = {"profile": profile.name, "data": cines.source, "seed": seed}

@@ -10,7 +10,6 @@
 # ---
 
 # %% [markdown]
-# %% [markdown]
 # # 4 · Training: what a network learns, and how we know
 #
 # How good does the network of notebook 3 become by training, and is that good enough?

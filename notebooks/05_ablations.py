@@ -10,7 +10,6 @@
 # ---
 
 # %% [markdown]
-# %% [markdown]
 # # 5 · Ablations: which piece does what
 #
 # Which pieces of the network and of its training earn their place?

@@ -774,5 +774,5 @@ figure
 #   Medicine 47:1202, 2002.
 
 # %% [markdown]
-# **Next:** The course ends here. You can go on with raw data of your own, or back to
-# [01_sampling](01_sampling.ipynb).
+# **Next:** The course ends here. Go on with raw data of your own, or [beyond](../site/beyond.md) it, in one of six
+# ways.
