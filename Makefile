@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help report test stress lint lab notebooks handout figures bench environment lock clean
+.PHONY: help report test stress lint lab notebooks handout slides figures bench environment lock clean
 
 PYTHON ?= python3
 LOCK := requirements.lock
@@ -14,7 +14,7 @@ help:  ## this list
 	@echo "make TARGET   (DMRI_PROFILE=tiny|demo|full and DMRI_DATA=phantom|PATH choose what the notebooks run on)"
 	@sed -n 's/^\([a-z]*\):.*##/\1/p' Makefile | while read -r target text; do printf '  %-12s %s\n' "$$target" "$$text"; done
 
-report: $(ENV)  ## execute the notebooks, render them as one site: build/report/index.html
+report: $(ENV)  ## execute the notebooks, render the site build/report/index.html, print the report and the book
 	$(PY) -m dmri_helpers report
 
 test: $(ENV)  ## style and types; all tests: helpers, report, browser; then every notebook on the tiny profile
@@ -46,6 +46,9 @@ notebooks: $(ENV)  ## notebooks/*.py -> notebooks/*.ipynb, executed on the demo 
 
 handout: $(ENV)  ## student notebooks without solutions, and a zip for a course platform -> build/handout*
 	$(PY) -c "from dmri_helpers.course.handout import write_handout; write_handout()"
+
+slides: $(ENV)  ## a deck of slides for every session, from the executed notebooks -> build/slides/
+	$(PY) -c "from dmri_helpers.course.slides import write_slides; write_slides()"
 
 figures: $(ENV)  ## what the notebooks drew and measured on phantoms -> figures/, the tables of README.md
 	$(PY) -c "from dmri_helpers.course.figures import write_figures; write_figures()"

@@ -14,7 +14,7 @@
 #
 # Which lines of k-space may we leave out, and is the mask the same in every frame?
 #
-# A heart beats faster than a scanner can measure it, so we measure less. Here every frame of a heart film keeps a
+# A heart beats faster than a scanner can measure it, so we measure less. Every frame of a heart film keeps a
 # fifth of its data. You choose which fifth.
 #
 # **When you are through, you can**
@@ -78,7 +78,7 @@ print(f"one cine: {tuple(cine.shape)}, {cine.dtype}, from {cine.min():.2f} to {c
 # They are **simulated**, unless you brought your own. A program, the *phantom*, draws a chest and a heart. So we know
 # what no scanner tells: the tissue of each pixel.
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # The phantom imitates stored images: it adds noise, weakens the outer k-space, and scales every frame to [0, 1] by
 # itself.
 #
@@ -118,7 +118,7 @@ else:
 # **Figure 1.2.** The volume of the simulated left ventricle. It empties and then fills, and the share of blood that
 # leaves it is the *ejection fraction*. A reconstruction that blurs time flattens this curve.
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ## 1.2 What the scanner measures is k-space (9 min)
 #
 # A scanner does not measure pixels. It measures [k-space](../site/conventions.md#term-k-space), the Fourier
@@ -132,8 +132,8 @@ else:
 # %% [markdown]
 # ### Eight pixels first
 #
-# Here is a bright bar in a row of eight pixels. We keep three of its eight coefficients: the zero frequency and its
-# two neighbours.
+# Here is a bright bar in a row of eight pixels. We keep three of the eight numbers of its Fourier transform, its
+# *coefficients*: the zero frequency and its two neighbours.
 
 # %%
 bar = torch.tensor([0.0, 0, 1, 1, 1, 1, 0, 0])
@@ -153,10 +153,11 @@ print(f"k-space: {tuple(kspace.shape)}, {kspace.dtype}")
 plotting.kspace(kspace, frame=0)
 
 # %% [markdown]
-# **Figure 1.3.** The magnitude of k-space, on a logarithmic scale: each step of the bar is a factor of ten.
+# **Figure 1.3.** The magnitude of k-space, on a logarithmic scale: each step of the colour bar is a factor of ten.
 
-# %% [markdown]
-# One row of k-space is called a *line*. The $n$ lines around the centre hold this share of the energy:
+# %% [markdown] tags=["report"]
+# One row of k-space is called a *line*. Its *energy* is the sum of $|y|^2$. The $n$ lines around the centre hold this
+# share of all energy:
 #
 # $$ E(n) = \sum_{|k_y| \le (n-1)/2}\ \sum_{k_x} |y|^2 \Big/ \sum_{k_y, k_x} |y|^2 . $$
 
@@ -177,12 +178,12 @@ plotting.curves(widths, {"share of the energy": share}, "number of centre lines"
 # %% [markdown]
 # <details><summary>Answer to 1.2</summary>
 #
-# Most of it. The share is printed above the figure.
+# Most of it, as printed above the figure.
 #
 # </details>
 
 # %% [markdown]
-# Are the other lines superfluous, then? The next figure shows what each part means.
+# Are the other lines superfluous, then? The next figure answers.
 
 # %%
 distance = (torch.arange(y) - y // 2).abs()[:, None]  # of every line from the centre
@@ -193,12 +194,12 @@ plotting.cine_comparison(parts, frame=0)
 
 # %% [markdown]
 # **Figure 1.5.** Frame 0 from all lines, from the 11 lines around the centre, and from all others (three times
-# brighter). The centre has the contrast. The other lines have the detail.
+# brighter). The centre has the contrast, the other lines the detail.
 
 # %% [markdown]
 # So we never leave out the centre. Of the rim we may leave out lines, but not the same ones every time.
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ### How large is an error?
 #
 # Errors of images are given in decibels. With a reconstruction $\hat m$, $N$ pixels and magnitudes between 0 and 1,
@@ -272,22 +273,22 @@ figure
 #
 # </details>
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ## 1.3 Why only one direction is undersampled (4 min)
 #
-# After each excitation the scanner reads one line of k-space, a whole row of $k_x$, in a millisecond or two. This
-# is the [readout](../site/conventions.md#term-readout). The next line needs a new excitation, one *repetition time*
-# later. This direction, $k_y$, is the [phase encode](../site/conventions.md#term-phase-encode).
+# After each *excitation*, a short radio pulse, the scanner reads one line of k-space, a whole row of $k_x$, in a
+# millisecond or two. This is the [readout](../site/conventions.md#term-readout). The next line needs a new
+# excitation, one *repetition time* later. This direction, $k_y$, is the
+# [phase encode](../site/conventions.md#term-phase-encode).
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # The scan time is proportional to the number of lines. So **we leave out lines along $k_y$, and $k_x$ is complete.**
 #
-# An example: the repetition time is 3 ms and a beat takes 900 ms, for 20 frames. Each frame then gets 45 ms of a
-# beat.
+# An example: the repetition time is 3 ms, and 20 frames share a beat of 900 ms.
 #
 # > **Predict 1.5.** How many beats do 192 lines take, and how many a fifth of them?
 
-# %% tags=["nbval-check-output"]
+# %% tags=["nbval-check-output", "report"]
 repetition_time, beat, frames = 3.0, 900.0, 20  # ms, ms
 lines_per_beat = int(beat / frames // repetition_time)
 for lines in (192, 192 // 5):
@@ -297,12 +298,11 @@ for lines in (192, 192 // 5):
 # %% [markdown]
 # <details><summary>Answer to 1.5</summary>
 #
-# Thirteen and three. The lines of a frame are collected over several beats, while the patient holds the breath. For
-# thirteen this is hard.
+# Thirteen and three, while the patient holds the breath. For thirteen beats this is hard.
 #
 # </details>
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ## 1.4 Draw a mask (8 min)
 #
 # The mask $U$ is 1 where a line is measured and 0 elsewhere. The number of all lines over that of measured ones is
@@ -312,9 +312,9 @@ for lines in (192, 192 // 5):
 # - the 11 [centre lines](../site/conventions.md#term-centre-lines) are always among them;
 # - the others are drawn at random, more often near the centre.
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # The last rule is called *variable density*. Two densities are common. With $k$ the distance from the centre
-# and $N$ the number of lines, they are
+# and $N$ the number of lines, a line has the weight
 #
 # $$ w_\text{quadratic}(k) = \Big(1 - \frac{|k|}{N/2}\Big)^2, \qquad
 #    w_\text{gaussian}(k) = e^{-\frac12 \left(\frac{k}{N/8}\right)^2} + 0.01 . $$
@@ -330,11 +330,12 @@ plotting.curves(k, {"density (relative)": densities}, "distance from the centre 
 # %% [markdown]
 # **Figure 1.8.** The quadratic density falls to zero at the rim. The Gaussian one gives every line a chance.
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ### A race of lines
 #
 # We draw lines *without replacement* by a race. Every line gets the arrival time $-\log(u) / w$ with a random $u$
-# between 0 and 1, so a large weight tends to arrive early. The first to arrive are measured. Centre lines always win.
+# between 0 and 1, so a line with a large weight tends to arrive early. The first to arrive are measured. Centre lines
+# always win.
 
 # %%
 def my_mask(frames, lines, per_frame, center_lines, weights, seed):
@@ -438,7 +439,7 @@ figure
 # > **Predict 1.6.** Frame 0 and frame 1 have 38 lines each, and 11 of them are the centre. How many lines do they
 # > share? How many of the 192 lines does at least one of 20 frames measure?
 
-# %%
+# %% tags=["report"]
 def count_frames(mask):
     ky_t = mask[0, :, :, 0]  # (t, y)
     different = len(torch.unique(ky_t, dim=0))
@@ -451,7 +452,7 @@ def count_frames(mask):
 different, shared = count_frames(mask)
 
 # %% [markdown]
-# Now the mask of section 1.4, which is the same on every computer:
+# Now the mask of section 1.4, the same on every computer:
 
 # %% tags=["nbval-check-output"]
 different192, shared192 = count_frames(mask192)
@@ -466,7 +467,7 @@ print("the same mask in every frame:", different192 == 1)
 #
 # </details>
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # Suppose all frames had the same mask. Then a line that is missing once would always be missing:
 
 # %%
@@ -480,9 +481,9 @@ union = {"a mask per frame": seen_by(mask), "the same mask": seen_by(same)}
 plotting.curves(range(1, t + 1), {f"lines seen (of {y})": union}, "number of frames")
 
 # %% [markdown]
-# **Figure 1.10.** How many lines were measured at least once.
+# **Figure 1.10.** How many lines were measured at least once. With the same mask in every frame the number never grows.
 
-# %%
+# %% tags=["report"]
 seen = mask[0, :, :, 0].any(dim=0)
 missed = (torch.arange(y) - y // 2)[~seen].abs()
 print(f"one frame sees {mask[0, 0].sum()} of {y} lines, all {t} frames see {seen.sum()}")
@@ -617,7 +618,7 @@ widgets.mask_explorer(make_mask, undersample, cine, seed=seed)
 # %% [markdown]
 # ## 1.8 A mask that looks right and is wrong (5 min)
 #
-# **The mistake: half of an odd number.** A published solution of this assignment makes it. In our words, its code
+# **The mistake: half of an odd number.** A published solution of this assignment makes it. In our words, it
 # asks for 11 centre lines and draws the other 27 from the rest:
 
 # %%
@@ -634,7 +635,7 @@ def wrong_mask(frames, lines=192, per_frame=38, center_lines=11, seed=0):
 
 
 # %% [markdown]
-# In a plot nobody sees the mistake. A count shows it:
+# A plot hides the mistake. A count shows it:
 
 # %% tags=["nbval-check-output"]
 wrong = wrong_mask(20)

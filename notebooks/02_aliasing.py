@@ -79,7 +79,7 @@ torch.testing.assert_close(my_fft2c(cine), fourier.fft2c(cine))
 torch.testing.assert_close(my_ifft2c(cine), fourier.ifft2c(cine))
 
 # %% [markdown]
-# We shift back first (`ifftshift`) and forth last (`fftshift`). For odd sizes the two differ.
+# We use `ifftshift` before and `fftshift` after the transform. For odd sizes the two differ.
 
 # %% tags=["nbval-check-output"]
 exact = cine.to(torch.complex128)  # sums of many numbers need double precision
@@ -88,7 +88,7 @@ print("the inverse undoes it:", torch.allclose(my_ifft2c(my_fft2c(exact)), exact
 odd = torch.randn(5, 7, dtype=torch.complex64)
 print("also for odd sizes:", torch.allclose(my_ifft2c(my_fft2c(odd)), odd, atol=1e-5))
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ## 2.2 $y = U F m$: the forward model (5 min)
 #
 # The scanner measures [k-space](../site/conventions.md#term-k-space), and the mask $U$ keeps some lines. The simplest
@@ -131,14 +131,14 @@ for frame in (0, t // 2):
 #
 # </details>
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ## 2.3 $A^H$: test the adjoint (4 min)
 #
 # Write $A = U F$. Its [adjoint](../site/conventions.md#term-adjoint) $A^H = F^{-1} U$ is defined by
 #
 # $$ \langle A m, y \rangle = \langle m, A^H y \rangle \quad\text{for all } m \text{ and } y . $$
 #
-# If $A^H$ is wrong, a method still runs, and its image is wrong. So test it, with any $m$ and any $y$.
+# A wrong $A^H$ runs, too, and gives a wrong image. So test it.
 
 # %% [markdown]
 # ### Exercise 2.1 · Prove that they belong together ★★
@@ -191,7 +191,7 @@ for name, (forward, inverse) in pairs.items():
 b = A.normal(cine)  # A^H A m, one helper for both steps
 print("undersampling twice changes anything:", (A.normal(b) - b).norm().item() > 1e-5 * b.norm().item())
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ## 2.4 The point-spread function (9 min)
 #
 # To multiply k-space by a mask is to *convolve* the image with the transform of the mask. Vertically, with row $r$,
@@ -221,7 +221,7 @@ copies = sum(p[j] * cine[0, 0].roll(j - y // 2, dims=0) for j in range(y))
 torch.testing.assert_close(copies, b[0, 0], atol=1e-4, rtol=0)
 
 # %% [markdown]
-# Compare three masks with a fifth of the lines: every fifth; as many anywhere at random; and ours.
+# Compare three masks with a fifth of the lines each: every fifth; as many, anywhere at random; and ours.
 #
 # > **Predict 2.2.** Sketch the three point-spread functions. How many peaks has the first?
 # > Which of the three images could you repair by eye?
@@ -253,13 +253,13 @@ figure.set_dpi(85)
 figure
 
 # %% [markdown]
-# **Figure 2.3.** The two other masks, brighter by the factor in the title.
+# **Figure 2.3.** Zero-filled images of the two other masks, brighter by the factor in the title.
 
 # %% [markdown]
 # <details><summary>Answer to 2.2</summary>
 #
-# Every fifth line has five peaks of about the same height. They make five hearts, *ghosts*, and nothing tells which
-# one is real. A random mask has one peak over a low floor, which makes streaks. These can be told from anatomy. Our
+# Every fifth line gives five peaks of about the same height. They make five hearts, *ghosts*, and nothing tells which
+# one is real. A random mask has one peak over a low floor, which makes streaks. Streaks can be told from anatomy. Our
 # mask also keeps the brightness. The technical words are *coherent* and *incoherent*
 # [aliasing](../site/conventions.md#term-aliasing).
 #
@@ -272,7 +272,7 @@ figure
 #
 # $$ b = F_y^{-1} F_x^{-1} U F_x F_y\, m = F_y^{-1} U F_y\, m . $$
 #
-# No column learns of another. We may crop columns before or after undersampling:
+# So no column depends on another. We may crop columns before or after undersampling:
 
 # %% tags=["nbval-check-output"]
 strip = slice(x // 4, x // 2)
@@ -284,19 +284,19 @@ print("crop first or last, the same:", torch.allclose(crop_first, crop_last, ato
 # So networks can train on strips of columns. This is exact for the *encoding* only. A method that compares
 # neighbours horizontally needs a margin around its strip.
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ## 2.6 How good is an image? (7 min)
 #
-# Notebook 1 defined PSNR. **SSIM** compares small windows of both images by their means $\mu$, variances $\sigma^2$
-# and covariance $\sigma_{\hat m m}$. It is the mean over all windows of
+# PSNR compares single pixels. **SSIM** compares small windows of both images by their means $\mu$, variances
+# $\sigma^2$ and covariance $\sigma_{\hat m m}$. It is the mean over all windows of
 #
 # $$ \frac{(2 \mu_{\hat m} \mu_m + C_1)(2 \sigma_{\hat m m} + C_2)}
 #         {(\mu_{\hat m}^2 + \mu_m^2 + C_1)(\sigma_{\hat m}^2 + \sigma_m^2 + C_2)},
 #    \qquad C_1 = (0.01\,R)^2,\quad C_2 = (0.03\,R)^2 . $$
 #
-# Equal images have SSIM 1. Peak and data range $R$ are 1 here. NMSE is the squared error over the energy.
+# Equal images have SSIM 1. Peak and data range $R$ are 1 here. NMSE is the squared error divided by the energy.
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # Three variants are in use:
 #
 # - *per frame*, then the mean over the frames, which is our default;
@@ -318,7 +318,7 @@ for name, value in scores.items():
 #
 # ### A mistake on purpose: the prediction sets the scale
 #
-# Many scripts take `peak = recon.max()`. Now one pixel becomes three times brighter than anything else.
+# Many scripts take `peak = recon.max()`. We make one pixel three times brighter than anything else.
 #
 # > **Predict 2.3.** The image became worse. What do the two scores do?
 
@@ -347,7 +347,7 @@ for name, improved in verdicts.items():
 #
 # </details>
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ## 2.7 Copy the missing lines (7 min)
 #
 # All our methods have the form `reconstruct(kspace, A)`.
@@ -366,7 +366,7 @@ def my_temporal_mean(kspace, A):
 kspace = A(cine)
 torch.testing.assert_close(my_temporal_mean(kspace, A), classical.temporal_mean(kspace, A))
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # **[View sharing](../site/conventions.md#term-view-sharing).** Take the line from the *nearest* frame $s$ that has
 # it:
 #
@@ -389,7 +389,7 @@ def my_view_sharing(kspace, A):
 torch.testing.assert_close(my_view_sharing(kspace, A), classical.view_sharing(kspace, A))
 
 # %% [markdown]
-# Both keep every measured line. This can be checked for any method:
+# Both keep every measured line, as a check shows:
 
 # %% tags=["nbval-check-output"]
 for method in (classical.zero_filled, my_temporal_mean, my_view_sharing):
@@ -482,7 +482,7 @@ for name, image in (("a circle", my_view_sharing(kspace, A)), ("a line", line)):
 # The ratio above 1 (if it is) says that time is no circle. We treat it as one where that gives the better image, not
 # because it is true.
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ## 2.8 Say what a cine is like: compressed sensing (9 min)
 #
 # *Compressed sensing* states what cines are like, and looks for the image that fits this and the data:
@@ -490,7 +490,8 @@ for name, image in (("a circle", my_view_sharing(kspace, A)), ("a line", line)):
 # $$ \min_{\hat m}\ \tfrac12 \lVert A \hat m - y \rVert^2 + \lambda_t \lVert T \hat m \rVert_1 . $$
 #
 # $T$ is the Fourier transform over *time*. A beating heart has few temporal frequencies, so most numbers $T \hat m$
-# should be zero. The second term is a [regulariser](../site/conventions.md#term-regulariser).
+# should be zero. The second term, the sum of their magnitudes, is a
+# [regulariser](../site/conventions.md#term-regulariser).
 
 # %% [markdown]
 # ### A step for the data
@@ -514,11 +515,11 @@ print("the second step changes it:", not torch.allclose(second, first, atol=1e-5
 #
 # </details>
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ### A step for the wish
 #
-# The step for $\lVert \cdot \rVert_1$ is *soft-thresholding*: make every number smaller by the same amount,
-# and zero if it is below. With threshold 1, $(3, -1.5, 0.5, 0)$ becomes $(2, -0.5, 0, 0)$.
+# The regulariser is our *wish*. The step for $\lVert \cdot \rVert_1$ is *soft-thresholding*: make every number
+# smaller by the same amount, and zero if it is below. With threshold 1, $(3, -1.5, 0.5, 0)$ becomes $(2, -0.5, 0, 0)$.
 
 # %%
 def soft(values, threshold):
@@ -543,7 +544,7 @@ for _ in range(50):
     psnr.append(my_psnr(image, cine).mean().item())
 plotting.curves(range(1, 51), {"PSNR (dB)": psnr}, "iteration")
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # **Figure 2.4.** PSNR of the image after every turn.
 #
 # ### Two better wishes
@@ -563,7 +564,7 @@ ls = classical.low_rank_sparse(kspace, A)
 for name, recon in (("fifty turns", image), ("L + S", ls), ("k-t TV", tv)):
     print(f"{name:12}: {my_psnr(recon, cine).mean():.1f} dB")
 
-# %% [markdown] tags=["deeper"]
+# %% [markdown] tags=["deeper", "report"]
 # ## Deeper: Low rank plus sparse (8 min)
 #
 # Write every frame as one row of a matrix. If nothing moved, all rows would be equal, and the rank would be one. What
@@ -573,7 +574,7 @@ for name, recon in (("fifty turns", image), ("L + S", ls), ("k-t TV", tv)):
 # $$ \min_{L,S}\ \lVert L \rVert_* + \lambda_S \lVert T S \rVert_1
 #    \quad\text{such that}\quad A (L + S) = y . $$
 
-# %% [markdown] tags=["deeper"]
+# %% [markdown] tags=["deeper", "report"]
 # $\lVert L \rVert_*$ is the sum of the singular values of the matrix. Both wishes have a soft threshold as their
 # step. The method of Otazo et al. takes turns: shrink one, shrink the other, put the data back.
 
@@ -671,7 +672,7 @@ figure.set_dpi(85)
 figure
 
 # %% [markdown]
-# **Figure 2.7.** The marked column over time.
+# **Figure 2.7.** The marked column over time, by method.
 
 # %% [markdown]
 # <details><summary>Answer to 2.7</summary>
@@ -705,7 +706,7 @@ widgets.cine_viewer(box, errors_against="reference", column=x // 6)
 # %% [markdown]
 # **Figure 2.9.** The same in motion. Look for flicker.
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ## 2.10 The ladder, in numbers (9 min)
 #
 # One cine proves nothing. We take up to four test cines, each with a mask of its own, in two *worlds*.
@@ -713,7 +714,7 @@ widgets.cine_viewer(box, errors_against="reference", column=x // 6)
 # **Magnitudes.** Our cines and those of the report are stored as magnitudes, which are real. Then k-space is
 # symmetric: $y(-k) = \overline{y(k)}$. A method can exploit this.
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # **With a phase.** A scanner's image is complex. Coils, the magnetic field and flowing blood turn its phase. The
 # magnitude stays the same, but the symmetry is gone.
 
@@ -729,8 +730,8 @@ for (_, A_magnitude, image), (_, A_phase, turned) in zip(*(some.batches(1) for s
     torch.testing.assert_close(turned.abs(), image.abs())
 print("in both worlds: the same lines, the same magnitudes")
 
-# %% [markdown]
-# One method is new. *Conjugate view sharing* estimates the phase and uses every line a second time, mirrored.
+# %% [markdown] tags=["report"]
+# New is *conjugate view sharing*. It estimates the phase and uses every line a second time, mirrored.
 #
 # > **Predict 2.8.** Which methods lose when the images have a phase?
 
@@ -752,7 +753,7 @@ plotting.save(figure, figures / "02_ladder.png")
 figure
 
 # %% [markdown]
-# **Figure 2.10.** The same ladder. In the moving pixels the methods are further apart.
+# **Figure 2.10.** The same ladder drawn. Compare all pixels with those that move.
 
 # %%
 for name in names:
@@ -774,8 +775,8 @@ for name in names:
 # ### The lesson of the ladder
 #
 # This course grew from a student report (first reference) that compared its networks with zero filling alone. So it
-# could not notice that copying lines reaches more: the second table of the README shows it for measured cines.
-# **Always build the ladder first.**
+# could not notice that copying lines reaches more, as the README shows for measured cines. **Always build the
+# ladder first.**
 
 # %%
 record = {"profile": profile.name, "data": cines.source, "seed": seed}

@@ -66,7 +66,7 @@ kspace = A(m)
 b = classical.zero_filled(kspace, A)
 print("in ", tuple(b.shape), b.dtype, "\nout", tuple(m.shape), m.dtype)
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ## 3.1 A complex image as real channels (7 min)
 #
 # Our layers multiply real numbers. So a complex image becomes two real ones, which loses nothing:
@@ -99,7 +99,8 @@ plotting.cine_comparison(parts, window=(-0.4, 0.4))
 # measured lines. Does $|b|$?
 #
 # > **Predict 3.1.** Take the k-space of $|b|$ at the measured lines. How far is it from the data: 0 %, a few per
-# > cent, or tens of per cent? How far outside the [centre lines](../site/conventions.md#term-centre-lines)?
+# > cent, or tens of per cent? How far on the lines outside the
+# > [centre lines](../site/conventions.md#term-centre-lines)?
 
 # %%
 def disagreement(image, lines):
@@ -176,7 +177,7 @@ for name, (sigmoid, linear) in fits.items():
 # %% [markdown]
 # <details><summary>Answer to 3.2</summary>
 #
-# The floor $\frac1n\sum \min(\text{target},0)^2$. The sigmoid stops a little above it, because it reaches zero only
+# The floor $\frac1n\sum \min(\text{target},0)^2$ remains. The sigmoid stops a little above it, as it reaches zero only
 # in the limit. The linear output has no floor, so our last layer is linear.
 #
 # </details>
@@ -190,7 +191,7 @@ plotting.cine_comparison(
 # %% [markdown]
 # **Figure 3.2.** The same target and its two fits. Through the sigmoid, all that is darker than gray is lost.
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ## 3.3 Predict what is missing (5 min)
 #
 # The input is most of the answer already. So the network $f_\theta$ only says what to add, and its last layer starts
@@ -237,11 +238,12 @@ for name, image in {"b": b, "b + f(b)": whole, "f(b) alone": whole - b}.items():
 # %% [markdown]
 # <details><summary>Answer to 3.3</summary>
 #
-# $b$ itself, and $f(b)$ alone is the worst. Without the path around it, a network first has to learn to copy.
+# $b$ itself is the best, and $f(b)$ alone is the worst. Without the path around it, a network first has to learn to
+# copy.
 #
 # </details>
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ## 3.4 The U-Net (9 min)
 #
 # ### One block, by hand
@@ -252,9 +254,9 @@ for name, image in {"b": b, "b + f(b)": whole, "f(b) alone": whole - b}.items():
 #    \hat u = \gamma\,\frac{u - \bar u}{\sqrt{\operatorname{var} u + \epsilon}} + \beta, \qquad
 #    h' = \max(\hat u,\ 0.1\,\hat u). $$
 
-# %% [markdown]
-# Mean and variance are those of one channel of one image. A 3×3 convolution is a sum of nine shifted images, each
-# with its own matrix over the channels:
+# %% [markdown] tags=["report"]
+# Learnt are $w$, $c$, $\gamma$ and $\beta$; $\epsilon$ is tiny. Mean and variance are those of one channel of one
+# image. A 3×3 convolution is a sum of nine shifted images, each with its own matrix over the channels:
 
 # %%
 def convolve(h, weight, bias):
@@ -311,7 +313,7 @@ wake(unet)
 with torch.no_grad():
     torch.testing.assert_close(u_net(unet, b.real), unet(b.real))
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # Undersampling throws ghosts across the whole image, so a network should see far. Each halving lets it see about
 # twice as far. The skips bring the detail back.
 
@@ -380,7 +382,7 @@ plotting.cine_comparison(shown)
 #
 # </details>
 
-# %% [markdown] tags=["deeper"]
+# %% [markdown] tags=["deeper", "report"]
 # ### Deeper: Attention (5 min)
 #
 # A convolution treats every image and every place alike. Attention multiplies the features by weights between 0 and 1
@@ -402,7 +404,7 @@ with torch.no_grad():
     a_c = channel_attention(features, channel.perceptron)
     torch.testing.assert_close(a_c * features, channel(features))
 
-# %% [markdown] tags=["deeper"]
+# %% [markdown] tags=["deeper", "report"]
 # *Which places?* The mean and the maximum over the channels are two maps. A 7×7 convolution makes one map of weights
 # of them:
 #
@@ -918,7 +920,7 @@ widgets.cine_viewer(views, window=(0, 1))
 # %% [markdown]
 # <details><summary>Answer to 3.7</summary>
 #
-# The ResNet answers close to the patch, in the frames near frame 0, and is black in between. The U-Nets answer in
+# The ResNet answers close to the patch, in the frames near frame 0, and stays black in all others. The U-Nets answer in
 # every frame and far around the patch. The whole network does both.
 #
 # </details>
@@ -959,7 +961,7 @@ results.record(figures / "03_network.json", profile=profile.name, data=cines.sou
 # %% [markdown]
 # ## 3.10 The flaws of the report, and what we do (2 min)
 #
-# The report has seven flaws. This table says what we do, and where it is tested.
+# The table says what we do about each, and where it is tested.
 
 # %% [markdown]
 # | flaw of the report | what we do | tested in |
@@ -973,14 +975,14 @@ results.record(figures / "03_network.json", profile=profile.name, data=cines.sou
 # | 7. compared with zero filling alone | the whole ladder | 2.10 |
 
 # %% [markdown]
-# Attention and a second U-Net have to show in notebook 5 that they help.
+# Notebook 5 tests whether attention and a second U-Net help.
 
 # %% [markdown]
 # ## Summary
 #
 # 1. A complex cine enters as two real channels. A magnitude on the way contradicts the data.
 # 2. The last layer is linear, and the network predicts what is missing. Untrained, it returns its input.
-# 3. A block is convolution, normalisation, rectifier, twice. Halving lets a U-Net see far, and skips carry detail.
+# 3. A block is twice a convolution, a normalisation and a rectifier. Halving lets a U-Net see far; skips carry detail.
 # 4. A network sees time if time is an axis of its convolutions.
 # 5. "Untrained, it returns its input" finds wiring mistakes in one line.
 

@@ -10,7 +10,6 @@
 # ---
 
 # %% [markdown]
-# %% [markdown]
 # # 4 · Training: what a network learns, and how we know
 #
 # How good does the network of notebook 3 become by training, and is that good enough?
@@ -47,14 +46,14 @@ cines = data.open_cine(source, n=profile.n_cines, shape=profile.shape)
 figures = profiles.results_folder()
 print(f"profile {profile.name}, data {cines.source}: {cines.shape}")
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ## 4.1 Three sets of cines, and no patient in two of them (4 min)
 #
 # The **training** cines move the weights of the network. The **validation** cines choose: which epoch was best, which
 # learning rate. The **test** [cines](../site/conventions.md#term-cine) are looked at once, at the end. The assignment
 # asks for 4 : 1 : 2.
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # Two neighbouring slices of one heart are nearly the same picture. If the network is trained on one and tested on the
 # other, the test measures memory. So we split *patients*. The seed makes the split the same for every method.
 
@@ -107,7 +106,7 @@ print("training: another mask in every epoch; test: always the same")
 # The training samples are strips: they have fewer columns of the [readout](../site/conventions.md#term-readout) than
 # the cines. The measurement treats every column by itself (notebook 2), so a strip is a cheaper sample.
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ## 4.3 Loss, weight decay, learning rate (3 min)
 #
 # Let $f_\theta$ be the network with the weights $\theta$, $b$ a zero-filled cine and $m$ the true one. We minimise the
@@ -117,7 +116,7 @@ print("training: another mask in every epoch; test: always the same")
 # \text{loss}(\theta) = \frac{1}{N}\sum_{i} \bigl| f_\theta(b)_i - m_i \bigr|^2 .
 # $$
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # After every step each weight also shrinks a little, with the learning rate $\eta$ and the *weight decay*
 # $\lambda_\text{decay}$:
 #
@@ -125,7 +124,7 @@ print("training: another mask in every epoch; test: always the same")
 # \theta \leftarrow \theta - \eta\,\lambda_\text{decay}\, \theta .
 # $$
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # Weights that the data do not ask for fade away. This is the weight regularisation of the assignment, in the form of
 # Loshchilov and Hutter (AdamW). The rate $\eta$ first rises, and then falls to zero along half a cosine.
 
@@ -251,7 +250,7 @@ widgets.cine_viewer(shown, errors_against="fully sampled", column=column)
 #
 # One picture proves nothing. These are all test cines, each with its own mask:
 
-# %%
+# %% tags=["report"]
 rows = {"zero_filled": training.evaluate(methods.load("zero_filled"), test_set, title="zero-filled")}
 rows["dual_unet"] = training.evaluate(model, test_set, title="network")
 print("slice   PSNR before   after / dB    SSIM before   after")
@@ -468,11 +467,11 @@ Markdown(results.table({name: metrics.summarise(rows[name]) for name in order}))
 # the cavity: when it is fullest, and when it is emptiest. A method that mixes frames can have a high PSNR, since most
 # of the picture stands still, and still get this wrong.
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # On simulated hearts the true area is known: count the labels. On an image we use a threshold. In the region that the
 # cavity ever covers, blood is what is brighter than half way between typical blood and typical muscle.
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # The *fractional area change* is
 #
 # $$
@@ -521,7 +520,7 @@ figure or print("measured cines: the true area is not known")
 # **Figure 4.6.** Area of the left ventricle by frame, in the test cine that contracts most: from the labels, and by the
 # threshold on the full data and on reconstructions. Compare the *swing* of the curves.
 
-# %%
+# %% tags=["report"]
 change = {k: torch.tensor([100 * area_change(a[k]) for a in areas.values()]) for k in areas.get(0, {})}
 swing = {}
 for name in change:

@@ -10,7 +10,6 @@
 # ---
 
 # %% [markdown]
-# %% [markdown]
 # # 5 · Ablations: which piece does what
 #
 # Which pieces of the network and of its training earn their place?
@@ -156,7 +155,7 @@ for row in square(base, recipe):
 # `variants`, for example as `"mine": ("no weight decay", *square(base, recipe)[2])`, and run the notebook again. Write
 # down first which difference you would believe.
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ## 5.3 Dropout, learning rate, loss (8 min)
 #
 # **Dropout.** While training, `Dropout2d` sets each channel $h_c$ to zero with probability $p$ and enlarges the
@@ -185,7 +184,7 @@ print(f"kept {keep.float().mean():.2f}, mean square after/before "
 #
 # > **Predict 5.1.** For this task, does dropout raise or lower the test PSNR?
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # **A learning-rate schedule.** The gradient of a small batch is noisy. Large steps travel fast but jitter around the
 # minimum; small steps settle but travel slowly. So steps are large first and small at the end. A short warm-up comes
 # before. At the share $\tau \in [0, 1]$ of the run the rate, relative to its peak, is
@@ -232,7 +231,7 @@ print({loss: f"{answer:.2f}" for loss, answer in best.items()},
 #
 # </details>
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # PSNR is $-10\log_{10}$ of the mean *squared* error (peak 1): the L2 loss on another scale. So L2 trains for the number
 # in the table. For L1 speaks its gradient, which does not fade as the error becomes small.
 #
@@ -335,7 +334,7 @@ for name in chosen:
 # The brackets give the range over the test cines. From here on everything is about magnitudes. The next sections
 # conclude nothing about images with a phase.
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ## 5.6 When is a difference a difference? (12 min)
 #
 # Two kinds of chance are at work.
@@ -361,12 +360,12 @@ plotting.paired_scores(scores(SEEDS), scores(["no_dropout"]), names=("baseline",
 # **Figure 5.3.** The two scores of every test cine, joined by a line; the baseline is averaged over its three seeds.
 # Does the change go the same way in every cine?
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # **Which random numbers?** The same training with another seed gives another result. Three seeds of the baseline show
 # how far results scatter: with the standard deviation $s$. If a variant made no difference, its run would be one more
 # draw of the same kind.
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # Then 95 % of the differences between the means of $n_a$ and of $n_b$ runs are smaller than
 #
 # $$ 4.30\; s\, \sqrt{1/n_a + 1/n_b} . $$
@@ -500,7 +499,7 @@ print(f"L1 - L2: 95 % of the draws between {low:+.3f} and {high:+.3f} dB, "
 # The interval is about the mean plus and minus two standard errors. With very few cines it is narrower, because a draw
 # can only show what these cines show.
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ## 5.7 Part c: dropout and a dynamic learning rate (4 min)
 #
 # Two switches with two positions each make four runs. So each switch can be judged twice, with the other in either
@@ -523,7 +522,7 @@ Markdown("\n".join(table))
 # %% [markdown]
 # **Table 5.3.** What each switch adds, with the verdicts of section 5.6.
 
-# %%
+# %% tags=["report"]
 def answer(question, a, b):
     """One sentence, written by the data."""
     says = {"better": "yes, beyond chance", "worse": "no, it is worse, beyond chance",
@@ -550,7 +549,7 @@ Markdown("\n".join(["**Assignment, part c.** " + where,
 # %% [markdown]
 # ## 5.8 Part d: L1 or L2 (4 min)
 
-# %%
+# %% tags=["report"]
 Markdown("**Assignment, part d.** " + where + "\n"
          + answer("Is L1 better than L2?", ["l1"], SEEDS))
 

@@ -90,7 +90,7 @@ for name, image in {"zero-filled": A.adjoint(kspace), "network": painted}.items(
 #
 # </details>
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ## 6.2 Data consistency, derived (13 min)
 #
 # The network gives an image $x$, and the scanner gives the data $y$. We look for the image that is close to both. The
@@ -102,7 +102,7 @@ for name, image in {"zero-filled": A.adjoint(kspace), "network": painted}.items(
 # \qquad A = U F .
 # $$
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # At the minimum the derivative is zero. This gives the *normal equations*:
 #
 # $$
@@ -292,7 +292,7 @@ for weight in sorted((0.1, 1.0, best, 100.0, torch.inf)):
 # consistency is right. In practice nobody knows the error of the network on a new patient, and it differs from line
 # to line. A cascade can learn the weight (`learnable_weight=True`).
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ## 6.3 The cascade (3 min)
 #
 # Now the network works on the corrected image, and the data correct it again. The whole is trained together:
@@ -304,7 +304,7 @@ for weight in sorted((0.1, 1.0, best, 100.0, torch.inf)):
 #
 # DC is the data step of section 6.2, and $r_k$ is the network of cascade $k$.
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # Each $r_k$ is a small 3-D network (notebook 3): convolutions over time and image, and a residual path, which adds the
 # input to their result. The start is the temporal mean. This algorithm is due to Schlemper and others (2018). The
 # variational network of Hammernik and others (2018) is similar.
@@ -370,11 +370,11 @@ quality = [metrics.summarise(rows[f"{k} cascades"]) for k in length]
 seconds = [sum(row["seconds"] for row in rows[f"{k} cascades"]) / len(test) for k in length]
 memory = [results.peak_memory(lambda: training_step(models[k])) / 2**20 for k in length]
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # *Checkpointing* keeps only the image between two cascades, and computes the inside of a cascade again when the
 # backward pass needs it. This saves memory and costs time.
 
-# %%
+# %% tags=["report"]
 saving = []
 for cascades in length:
     twin = methods.build(replace(profile.unrolled, cascades=cascades, checkpointing=True))
@@ -441,7 +441,7 @@ def relative_error(image, lines):
     return ((fourier.fft2c(image - target) * lines).norm() / fourier.fft2c(target).norm()).item()
 
 
-# %%
+# %% tags=["report"]
 print("cascade   measured lines          other lines          PSNR")
 print("          network   + data        network   + data")
 for k, (proposal, image) in enumerate(zip(proposals, iterates[1:]), 1):
@@ -455,7 +455,7 @@ for proposal, image in zip(proposals, iterates[1:]):
     assert abs(relative_error(image, ~mask) - relative_error(proposal, ~mask)) < 1e-5
 print("consistency repairs the measured lines and leaves the others alone")
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # Read the table by columns. On the measured lines each $r_k$ does some damage, and the data repair it completely. On
 # the other lines the data step changes nothing, so all progress there comes from the $r_k$.
 
@@ -526,7 +526,7 @@ Markdown(study.table(unet["compared"]))
 # All rungs are measured in both worlds of notebook 2: on the test cines, which are magnitudes, and on the same cines
 # with the phase of a scanner's images. The last rung, `unrolled`, comes with this package.
 
-# %%
+# %% tags=["report"]
 about = json.loads((methods.WEIGHTS / "unrolled" / "config.json").read_text(encoding="utf-8"))
 network, learnt = about["network"], profiles.TrainConfig(**about["training"])
 fastest = max(learnt.acceleration, learnt.acceleration_to)
@@ -573,7 +573,7 @@ figure
 # %% [markdown]
 # **Figure 6.6.** The same ladder drawn. Compare the two worlds in each row.
 
-# %%
+# %% tags=["report"]
 for world, found in measured.items():
     psnr = {name: summary["psnr"]["mean"] for name, summary in worlds[world].items()}
     best = max(learn_nothing, key=psnr.get)
@@ -594,7 +594,7 @@ for name in tested:
 #
 # </details>
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # Most rungs differ in several things at once, so the ladder does not prove what the data steps are worth. For this,
 # `dmri study consistency` trained one small cascade with and without them, with three seeds:
 

@@ -210,7 +210,7 @@ def unfold(folded, maps):
 # %%
 exercises.check_7_1(unfold)
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ## 7.3 Eight coils (8 min)
 #
 # Eight loops lie around a chest. Their fields are computed by the law of Biot and Savart.
@@ -234,7 +234,7 @@ figure
 root_sum_of_squares = coil_images.abs().square().sum(0).sqrt()
 torch.testing.assert_close(root_sum_of_squares, magnitude[0, 0], atol=1e-5, rtol=1e-5)
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # A scanner has to estimate its coil maps. It uses the
 # [centre lines](../site/conventions.md#term-centre-lines) of k-space, which are enough because maps are smooth. The
 # helper does this by ESPIRiT, and returns zero outside the body.
@@ -260,7 +260,7 @@ plotting.maps(shown, "magnitude", (0, 1))
 # **Figure 7.3.** A true map, its estimate, and in each pixel the agreement of all maps, $|\sum_c \overline{S_c}\,
 # \hat S_c|$. A phase that all maps share does not count, since it moves into the image.
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ## 7.4 The forward model with coils (3 min)
 #
 # $$
@@ -333,7 +333,7 @@ n_even = n_lines - n_lines % 4  # lines that 2 and 4 divide
 body, known = support[:n_even], maps[..., :n_even, :]
 frame = image[:, :1, :n_even] * body
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # Noise $n$ is complex, and independent from sample to sample. $F$ keeps lengths, so noise of standard deviation 0.01 in
 # k-space is noise of 0.01 in a fully sampled image. We add it, and reconstruct at $R = 2$ and $R = 4$.
 
@@ -490,7 +490,7 @@ for sigma in (0.005, 0.01, 0.02, 0.05):
     )
     print(f"noise {sigma:.3f}, estimated {calibration.noise_level(noisy, mask).item():.4f}")
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # Coils also share a part of their noise, since it comes from currents in the same body. The *noise covariance*
 # $\Psi_{ij} = \langle n_i\, \overline{n_j} \rangle$ says how much. A scanner measures it before the scan, without
 # any excitation.
@@ -508,7 +508,7 @@ plotting.maps(
 # %% [markdown]
 # **Figure 7.7.** Magnitude of the noise covariance, in units of the variance of one coil. Which coils share most?
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # Least squares expects *white* noise: uncorrelated, and equally strong in all coils. *Prewhitening* mixes the coils
 # until this holds. With the Cholesky factor $\Psi = C C^H$ the new data are $C^{-1} y$, and the new maps $C^{-1} S$.
 # Whiten both, or neither.
@@ -562,7 +562,7 @@ def whiten(kspace, covariance):
 # %%
 exercises.check_7_4(whiten)
 
-# %% [markdown]
+# %% [markdown] tags=["report"]
 # ## 7.7 The ladder in the scanner's world (10 min)
 #
 # Now everything comes together: a phase, eight coils with estimated maps, noise, and a high acceleration. Every method
@@ -774,5 +774,5 @@ figure
 #   Medicine 47:1202, 2002.
 
 # %% [markdown]
-# **Next:** The course ends here. You can go on with raw data of your own, or back to
-# [01_sampling](01_sampling.ipynb).
+# **Next:** The course ends here. Go on with raw data of your own, or [beyond](../site/beyond.md) it, in one of six
+# ways.

@@ -21,6 +21,8 @@ class Report:
     """'phantom', or cines: .npz, .npy, NIfTI, DICOM (file or folder), MATLAB, HDF5, ISMRMRD; see dmri import"""
     profile: Literal["tiny", "demo", "full"] = field(default_factory=lambda: profiles.current().name)
     """the size of networks, training and phantoms"""
+    code: bool = False
+    """the report on paper shows the code of its figures and tables"""
 
     def __call__(self) -> None:
         try:
@@ -31,4 +33,4 @@ class Report:
             ) from None
         if self.data != "phantom":
             open_source(self.data, None)
-        build_report(self.out, self.data, self.profile)
+        build_report(self.out, self.data, self.profile, code=self.code)

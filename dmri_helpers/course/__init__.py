@@ -1,5 +1,6 @@
 """The course as its readers get it, made from the sources of the notebooks.
 
-`notebooks` executes them. `site` makes pages of them, which `render` turns into HTML and a PDF. `handout` makes student
-forms without solutions. `figures` copies what they drew and measured and brings the tables of the README up to date.
+`notebooks` executes them. `site` makes pages of them, and `paper` the report that one hands in; `render` turns both
+into HTML and PDFs. `slides` makes a deck for every session, `handout` student forms without solutions. `figures` copies
+what the notebooks drew and measured and brings the tables of the README up to date.
 """

@@ -1,14 +1,19 @@
-"""Rendering: Sphinx makes a site of the pages, and Chromium prints them as one PDF."""
+"""Rendering: Sphinx makes a site of the pages, and Chromium prints them as PDFs."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from .notebooks import ReportError
 
 PDF = "dynamic-mri-reconstruction.pdf"
+"""The whole course as one book."""
+PAPER = "report.pdf"
+"""The report that one hands in."""
 
 
 def render_pages(pages: Path, target: Path, builder: str) -> None:
@@ -43,52 +48,64 @@ def find_browser() -> str | None:
     return "" if done.returncode == 0 else None
 
 
-def print_pdf(pages: Path, target: Path, browser: str | None) -> Path | None:
+def print_pdf(pages: Path, target: Path, browser: str | None, name: str = PDF) -> Path | None:
     """All pages as one PDF, printed by Chromium; None, and a word on standard error, where there is none."""
     if browser is None:
         print("no PDF: for it, install Chromium (Debian, Ubuntu: the package chromium)", file=sys.stderr)
         return None
+    render_pages(pages, target, "singlehtml")
+    small = "font-size:8px;width:100%;text-align:center;color:#555"
+    return to_pdf(
+        target / "index.html",
+        target / name,
+        browser,
+        format="A4",
+        margin=dict.fromkeys(("top", "bottom", "left", "right"), "18mm"),
+        display_header_footer=True,
+        header_template="<span></span>",
+        footer_template=f"<div style='{small}'><span class='pageNumber'></span></div>",
+    )
+
+
+def to_pdf(html: Path, pdf: Path, browser: str, **options: Any) -> Path | None:
+    """Print a page from disk, with everything unfolded; None, and a word on standard error, if that fails.
+
+    The options are those of Playwright's ``page.pdf``.
+    """
     from playwright.sync_api import Error, sync_playwright
 
-    render_pages(pages, target, "singlehtml")
-    print("printing the PDF", file=sys.stderr)
-    small = "font-size:8px;width:100%;text-align:center;color:#555"
+    print(f"printing {pdf.name}", file=sys.stderr)
     try:
         with sync_playwright() as playwright:
             chromium = playwright.chromium.launch(executable_path=browser or None, args=["--no-sandbox"])
             page = chromium.new_page()
-            page.goto((target / "index.html").as_uri())
+            page.goto(html.as_uri())
             page.evaluate("document.querySelectorAll('details').forEach(fold => fold.open = true)")
             page.evaluate("window.MathJax && MathJax.startup.promise")
             page.emulate_media(media="print", color_scheme="light")
-            page.pdf(
-                path=target / PDF,
-                format="A4",
-                margin=dict.fromkeys(("top", "bottom", "left", "right"), "18mm"),
-                print_background=True,
-                outline=True,
-                tagged=True,
-                display_header_footer=True,
-                header_template="<span></span>",
-                footer_template=f"<div style='{small}'><span class='pageNumber'></span></div>",
-            )
+            page.pdf(path=pdf, print_background=True, outline=True, tagged=True, **options)
             chromium.close()
     except Error as error:
         name = browser or "Playwright's Chromium"
         print(f"no PDF: {name} does not print ({error.message.splitlines()[0]})", file=sys.stderr)
         return None
-    return target / PDF
+    return pdf
 
 
-def replace_report(out: Path, rendered: Path, pdf: Path | None, stamp: str) -> None:
-    """Replace the last report by a rendered site and its PDF; the last one stays if anything fails before."""
+def page_count(pdf: Path) -> int:
+    """The number of pages of a PDF that Chromium printed."""
+    return len(re.findall(rb"/Type\s*/Page\b", pdf.read_bytes()))
+
+
+def replace_report(out: Path, rendered: Path, pdfs: list[Path | None], stamp: str) -> None:
+    """Replace the last report by a rendered site and its PDFs; the last one stays if anything fails before."""
     fresh, old = out.with_name(f"{out.name}.new"), out.with_name(f"{out.name}.old")
     for path in (fresh, old):
         shutil.rmtree(path, ignore_errors=True)
     unused = ("mml-*.js", "tex-svg*.js", "tex-mml-*.js", "tex-chtml-*.js", "node-main.js")  # parts of MathJax
     shutil.copytree(rendered, fresh, ignore=shutil.ignore_patterns(*unused))
-    if pdf:
-        shutil.copy(pdf, fresh / PDF)
+    for pdf in filter(None, pdfs):
+        shutil.copy(pdf, fresh)
     (fresh / ".stamp").write_text(stamp)
     if out.exists():
         out.rename(old)

@@ -1,10 +1,9 @@
-"""The report: the executed notebooks as chapters of one site, with a landing page, that needs no network.
+"""The executed notebooks as chapters of one site, with a landing page, that needs no network; and two PDFs.
 
 Only what changed is done again. ``build/notebooks/<profile>-<data>/`` keeps every executed notebook with the stamp of
 all that it depends on, and ``build/site/<profile>-<data>/`` keeps the pages that Sphinx reads and what it made of them.
 """
 
-import hashlib
 import html
 import json
 import os
@@ -20,8 +19,10 @@ from ..results.names import NAMES, WORLDS
 from ..results.tables import cells, ladder, render, score
 from .lecturer import goals_text
 from .notebooks import ROOT, Build, digest, execute_notebook, package_files, sources
+from .paper import TEMPLATE, paper_pages
 from .quizzes import quiz_text
-from .render import PDF, find_browser, print_pdf, render_pages, replace_report
+from .render import PAPER, PDF, find_browser, page_count, print_pdf, render_pages, replace_report
+from .text import CAPTION, numbered
 
 
 def build_report(
@@ -29,11 +30,12 @@ def build_report(
     data: str | None = None,
     profile: str | None = None,
     *,
+    code: bool = False,
     notebooks: Path = ROOT / "notebooks",
     site: Path = ROOT / "site",
     build: Path = ROOT / "build",
 ) -> Path:
-    """Execute the notebooks and render the site; print where it is, how long each took, and the results ladder.
+    """Execute the notebooks, render the site, print the report and the book; say how long each notebook took.
 
     Parameters
     ----------
@@ -43,8 +45,10 @@ def build_report(
         ``phantom`` or the path of a file of cines; by default what the variable ``DMRI_DATA`` names
     profile
         ``tiny``, ``demo`` or ``full``; by default what the variable ``DMRI_PROFILE`` names
+    code
+        whether the report on paper shows the code of its figures and tables
     notebooks
-        folder of the sources ``NN_name.py``
+        folder of the sources ``NN_name.py`` and of the text of the report, `paper.TEMPLATE`
     site
         folder of the Sphinx sources
     build
@@ -68,18 +72,24 @@ def build_report(
     executed = [execute_notebook(source, run) for source in sources(notebooks)]
 
     browser = find_browser()
-    pages = build / "site" / run.name / "source"
-    _write_all(_pages(site, executed, run, browser), pages)
-    files = sorted(path for path in pages.rglob("*") if path.is_file())
+    pages, paper = (build / "site" / run.name / name / "source" for name in (".", "paper"))
+    template = notebooks / TEMPLATE
+    _write_all(_pages(site, executed, run, browser, template.exists()), pages)
+    if template.exists():
+        _write_all(_paper(site, paper_pages(template, executed, run.results, code)), paper)
+    files = sorted(path for folder in (pages, paper) for path in folder.rglob("*") if path.is_file())
     stamp = digest([*files, *package_files()], str(out.resolve()))  # the API is read from the package
     if not (out / ".stamp").exists() or (out / ".stamp").read_text() != stamp:
         render_pages(pages, pages.with_name("html"), "html")
-        pdf = print_pdf(pages, pages.with_name("single"), browser)
-        replace_report(out, pages.with_name("html"), pdf, stamp)
+        pdfs = [print_pdf(pages, pages.with_name("single"), browser)]
+        if template.exists() and browser is not None:
+            pdfs.append(print_pdf(paper, paper.with_name("single"), browser, PAPER))
+        replace_report(out, pages.with_name("html"), pdfs, stamp)
 
-    print(f"\nReport: {out / 'index.html'}   (profile {run.profile}, data {run.source})")
-    if (out / PDF).exists():
-        print(f"   PDF: {out / PDF}")
+    print(f"\nSite: {out / 'index.html'}   (profile {run.profile}, data {run.source})")
+    for name, what in ((PAPER, "the report"), (PDF, "the course as a book")):
+        if (out / name).exists():
+            print(f" PDF: {out / name}   ({what}, {page_count(out / name)} pages)")
     print()
     times = [[path.stem, f"{run.record(path)['seconds']:.0f}"] for path in executed]
     print(render(["notebook", "time (s)"], times, "simple"))
@@ -92,21 +102,34 @@ def build_report(
     return out / "index.html"
 
 
-def _pages(site: Path, executed: list[Path], run: Build, browser: str | None) -> dict[str, bytes]:
+def _pages(
+    site: Path, executed: list[Path], run: Build, browser: str | None, report: bool
+) -> dict[str, bytes]:
     """All that Sphinx reads: pages of the site, executed notebooks, and what is generated from this run."""
-    files = [path for path in sorted(site.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
-    pages = _with_linked_files({path.relative_to(site).as_posix(): path.read_bytes() for path in files})
+    pages = _with_linked_files(_files(site))
     pages |= {f"chapters/{path.name}": _chapter(path) for path in executed}
     pages["generated/heart.md"] = _heart_page(_of_the_ladder(executed)).encode()
     for picture in run.results.glob("06_ladder.png"):
         pages[f"generated/{picture.name}"] = picture.read_bytes()
-    paper = f'<p>On paper: <a href="{PDF}">the whole course as one PDF</a>.</p>\n'
-    pages["generated/paper.md"] = paper.encode() if browser is not None else b""
+    book = f'<a href="{PDF}">the whole course as a book</a>'
+    paper = f'<a href="{PAPER}">the report that one hands in</a>, and {book}' if report else book
+    pages["generated/paper.md"] = f"<p>On paper: {paper}.</p>\n".encode() if browser is not None else b""
     pages["generated/chapters.md"] = _cards(executed).encode()
     pages["generated/goals.md"] = goals_text().encode()
     pages["generated/ladder.md"] = _ladder_page(_ladder(run), run).encode()
     pages["generated/run.md"] = _run_page(executed, run).encode()
     return pages
+
+
+def _files(site: Path) -> dict[str, bytes]:
+    """The files of the site, by their names below it."""
+    files = [path for path in sorted(site.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
+    return {path.relative_to(site).as_posix(): path.read_bytes() for path in files}
+
+
+def _paper(site: Path, pages: dict[str, bytes]) -> dict[str, bytes]:
+    """The pages of the report, with the style, the settings and the references of the site."""
+    return {name: content for name, content in _files(site).items() if not name.endswith(".md")} | pages
 
 
 def _with_linked_files(pages: dict[str, bytes]) -> dict[str, bytes]:
@@ -131,9 +154,7 @@ def _chapter(executed: Path) -> bytes:
     for before, cell in zip([None, *notebook.cells], notebook.cells, strict=False):
         is_solution = "solution" in cell.metadata.get("tags", [])
         if cell.cell_type == "markdown":
-            caption = re.match(
-                r"\*\*(?:Figure|Table) \d\.\d+\.\*\*\s*(.+?)(?=\n\n|\Z)", cell.source, re.DOTALL
-            )
+            caption = CAPTION.match(cell.source)
             if caption and before is not None and before.cell_type == "code":
                 words = re.sub(r"[*`$\\]", "", " ".join(caption[0].split()))
                 before.metadata.setdefault("mystnb", {}).setdefault("image", {})["alt"] = words
@@ -165,14 +186,11 @@ def _chapter_text(text: str) -> str:
     text = re.sub(
         r"(?<!\*)\b(Figure|Table) (\d)\.(\d+)", lambda found: f"[{found[0]}](#{_anchor(found)})", text
     )
-    text = re.sub(
-        r"^\$\$(?:(?!\$\$).)+\$\$$",
-        lambda found: f"{found[0]} (eq-{hashlib.sha256(found[0].encode()).hexdigest()[:8]})",
-        text,
-        flags=re.MULTILINE | re.DOTALL,
-    )
     return re.sub(
-        r"^> \*\*Assignment, (part \w)\.\*\*(.*(?:\n>.*)*)", _in_the_margin, text, flags=re.MULTILINE
+        r"^> \*\*Assignment, (part \w)\.\*\*(.*(?:\n>.*)*)",
+        _in_the_margin,
+        numbered(text),
+        flags=re.MULTILINE,
     )
 
 

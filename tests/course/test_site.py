@@ -18,7 +18,7 @@ from PIL import Image
 from dmri_helpers.course import render
 from dmri_helpers.course import site as report
 from dmri_helpers.course.notebooks import ReportError, _smaller, write_notebooks
-from dmri_helpers.course.render import PDF
+from dmri_helpers.course.render import PAPER, PDF, page_count
 
 SITE = Path(__file__).resolve().parents[2] / "site"
 FIRST = """# %% [markdown]
@@ -31,6 +31,13 @@ FIRST = """# %% [markdown]
 # ## A section
 #
 # And its text.
+
+# %% [markdown] tags=["report"]
+# ## 1.1 A section with a number (3 min)
+#
+# A sentence for the [report](../site/conventions.md#term-cine).
+#
+# > **Predict 1.1.** Nothing for the report.
 
 # %% tags=["nbval-check-output"]
 import os
@@ -106,6 +113,14 @@ worlds = {"magnitude": magnitude, "phase": {"unrolled": {"psnr_volume": {"mean":
 about = {"profile": "tiny", "data": "phantom", "date": "2026-01-31", "machine": "2 cores"}
 (folder / "06_ladder.json").write_text(json.dumps(about | {"worlds": worlds}));
 """
+REPORT = """# A small report
+
+The rung is {{06_ladder worlds/magnitude/unrolled/psnr_volume .1f}} dB high.
+
+{{Figure 1.1}}
+
+{{cells 1.1}}
+"""
 
 
 class Course:
@@ -125,6 +140,8 @@ class Course:
         self.notebooks.mkdir()
         (self.notebooks / "01_small.py").write_text(FIRST)
         (self.notebooks / "06_ladder.py").write_text(LAST)
+        if pages:
+            (self.notebooks / "report.md").write_text(REPORT)
 
     def build(self) -> Path:
         places = {"notebooks": self.notebooks, "site": self.site, "build": self.folder / "build"}
@@ -151,7 +168,7 @@ def course(no_download, tmp_path_factory) -> Course:
 
 
 def test_environment_reaches_the_notebook(course):
-    (printed,) = course.executed("01_small").cells[1].outputs
+    (printed,) = course.executed("01_small").cells[2].outputs
     assert printed.text == "profile tiny phantom\n"
 
 
@@ -341,6 +358,16 @@ def test_pdf_holds_everything_within_its_margins(course, browser):
         || node.scrollWidth > node.clientWidth + 1).map(node => node.outerHTML.slice(0, 200))"""
     assert not page.locator(".bd-article pre, .bd-article img, .bd-article table").evaluate_all(wide)
     page.close()
+
+
+@pytest.mark.browser
+def test_report_on_paper(course, page):
+    assert page_count(course.out / PAPER) == 1 < page_count(course.out / PDF)
+    page.goto((course.out / "index.html").as_uri())
+    assert page.locator(f'a[href="{PAPER}"], a[href="{PDF}"]').count() == 2
+    pages = (course.folder / "build/site/tiny-phantom/paper/source/index.md").read_text(encoding="utf-8")
+    assert "The rung is 38.0 ± 2.0 dB high." in pages and "A sentence for the report." in pages
+    assert "**Figure 1.** A line that *climbs*." in pages and "Predict" not in pages
 
 
 def test_large_pictures_of_stored_notebooks_keep_256_colours():
