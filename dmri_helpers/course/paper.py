@@ -18,6 +18,8 @@ from .notebooks import ReportError
 from .text import CAPTION, Cell, cells_of, numbered, paragraphs, pictures, printed, tables, without_links
 
 TEMPLATE = "report.md"
+MOST_PAGES = 40
+"""A report without code has at most so many pages."""
 TALL = 0.75
 """A picture that is higher than so many times its width may take more of a page."""
 _PLACE = re.compile(r"\{\{(\w+) ([^{}]+)\}\}")

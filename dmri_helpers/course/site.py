@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from ..results.names import NAMES, WORLDS
 from ..results.tables import cells, ladder, render, score
 from .lecturer import goals_text
 from .notebooks import ROOT, Build, digest, execute_notebook, package_files, sources
-from .paper import TEMPLATE, paper_pages
+from .paper import MOST_PAGES, TEMPLATE, paper_pages
 from .quizzes import quiz_text
 from .render import PAPER, PDF, find_browser, page_count, print_pdf, render_pages, replace_report
 from .text import CAPTION, numbered
@@ -89,7 +90,10 @@ def build_report(
     print(f"\nSite: {out / 'index.html'}   (profile {run.profile}, data {run.source})")
     for name, what in ((PAPER, "the report"), (PDF, "the course as a book")):
         if (out / name).exists():
-            print(f" PDF: {out / name}   ({what}, {page_count(out / name)} pages)")
+            pages_of = page_count(out / name)
+            print(f" PDF: {out / name}   ({what}, {pages_of} pages)")
+            if name == PAPER and pages_of > MOST_PAGES and not code:
+                print(f"{name}: {pages_of} pages; expected at most {MOST_PAGES}", file=sys.stderr)
     print()
     times = [[path.stem, f"{run.record(path)['seconds']:.0f}"] for path in executed]
     print(render(["notebook", "time (s)"], times, "simple"))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dmri_helpers.course.notebooks import ReportError
-from dmri_helpers.course.paper import TEMPLATE, paper_pages
+from dmri_helpers.course.paper import MOST_PAGES, TEMPLATE, paper_pages
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "figures" / "demo-phantom"
@@ -70,7 +70,7 @@ def test_it_is_short_enough_for_forty_pages(text):
     """About 350 words, or two pictures and a half, are a page; `make report` counts the pages themselves."""
     formulas = text.count("$$") // 2
     words = len(re.sub(r"\$\$.+?\$\$|```.+?```", "", text, flags=re.DOTALL).split())
-    assert words / 350 + text.count("```{image}") / 2.5 + formulas / 12 < 40
+    assert words / 350 + text.count("```{image}") / 2.5 + formulas / 12 < MOST_PAGES
 
 
 def test_code_is_shown_on_request(executed):
