@@ -44,7 +44,7 @@ lab: $(ENV)  ## open the first notebook in JupyterLab
 notebooks: $(ENV)  ## notebooks/*.py -> notebooks/*.ipynb, executed on the demo profile, to commit
 	$(PY) -c "from dmri_helpers.course.notebooks import write_notebooks; write_notebooks()"
 
-handout: $(ENV)  ## student notebooks without solutions, and a zip for a course platform -> build/handout*
+handout: $(ENV)  ## student notebooks, a zip for a course platform, forms for graders, model answers -> build/handout*
 	$(PY) -c "from dmri_helpers.course.handout import write_handout; write_handout()"
 
 slides: $(ENV)  ## a deck of slides for every session, from the executed notebooks -> build/slides/

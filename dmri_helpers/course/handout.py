@@ -1,7 +1,6 @@
 """The handout: the notebooks without their solutions, and a zip with all that they need, for a course platform."""
 
 import io
-import json
 import zipfile
 from pathlib import Path
 
@@ -92,5 +91,4 @@ def _write_graded(out: Path, name: str, notebook: NotebookNode, ending: str) -> 
         write(folder / f"{name}.ipynb", (nbformat.writes(form) + "\n").encode())
     for exercise in exercises_in(notebook, without[1:]):
         write(otter / "tests" / f"{exercise.question}.py", otter_test(exercise).encode())
-    config = {"assignment_name": name + ending, "show_stdout": True}
-    write(otter / "otter_config.json", (json.dumps(config) + "\n").encode())
+    write(otter / "otter_config.json", b'{"show_stdout": true}\n')

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 from dmri_helpers import exercises
-from dmri_helpers.course import handout
+from dmri_helpers.course import forms, handout
 
 SOURCES = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("[0-9][0-9]_*.py"))
 each = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
@@ -107,8 +107,8 @@ def test_core_form_leaves_out_what_is_deeper():
     cells.append(new.new_code_cell("# Solution 1.1\ndef answer(): return 3", metadata=solved))
     notebook = new.new_notebook(cells=cells, metadata={"kernelspec": kernel})
     core = handout.student_form(notebook, ("solution", "deeper"))
-    assert [cell.source for cell in core.cells] == ["core = 1"]
-    assert len(handout.student_form(notebook).cells) == 3
+    assert [cell.source for cell in core.cells] == [forms.first_cell(), "core = 1"]
+    assert len(handout.student_form(notebook).cells) == 4
 
 
 def test_zip_has_all_that_the_notebooks_need(tmp_path):
@@ -125,5 +125,14 @@ def test_zip_has_all_that_the_notebooks_need(tmp_path):
     ):
         assert f"dynamic-mri/{needed}" in names
     assert not [name for name in names if "__pycache__" in name or name.endswith("solution")]
-    assert sorted(path.stem for path in (tmp_path / "handout").glob("*.ipynb")) == [s.stem for s in SOURCES]
+    names = [s.stem for s in SOURCES]
+    assert sorted(path.stem for path in (tmp_path / "handout").glob("*.ipynb")) == names
+    for folder in (tmp_path / "handout-otter", tmp_path / "handout-nbgrader" / "source"):
+        assert sorted(path.name for path in folder.iterdir()) == sorted(
+            names + [f"{name}-core" for name in names]
+        )
+        assert all((folder / name / f"{name}.ipynb").exists() for name in names)
+    tests = tmp_path / "handout-otter" / "01_sampling-core" / "tests"
+    assert sorted(path.name for path in tests.iterdir()) == ["q1_1.py", "q1_2.py", "q1_4.py"]
+    assert {path.name for path in (tmp_path / "handout-lecturer").iterdir()} == {"answers.md", "goals.md"}
     assert not list(tmp_path.glob(".*"))
