@@ -29,7 +29,8 @@ def check_4_1(gap: Callable) -> str:
             "that is their sum over the slices; take the mean": difference.sum().item(),
             "a difference is the first minus the second": (first + second).mean().item(),
         }
-        demand_number(given[0], mean, asked, swapped)
+        demand_number(given[0], mean, asked, swapped, "take the mean of first - second")
+        way = "take the standard deviation of the differences, and look up how it shrinks in a mean of n"
         independent = (first.var() + second.var()).div(n).sqrt().item()
         mistakes = {
             "that is how far apart the slices are; the mean of n of them is surer": std,
@@ -39,7 +40,7 @@ def check_4_1(gap: Callable) -> str:
             "the more slices, the surer: divide by the root of n": std * n**0.5,
             "the spread of n slices is estimated with n - 1": difference.std(correction=0).item() / n**0.5,
         }
-        demand_number(given[1], std / n**0.5, f"of {n} slices the standard error", mistakes)
+        demand_number(given[1], std / n**0.5, f"of {n} slices the standard error", mistakes, way)
     return "the difference slice by slice, and how sure its mean is"
 
 
@@ -108,7 +109,8 @@ def check_4_3(contradiction: Callable) -> str:
             contradiction(image.clone(), kspace, mask), found, f"{size} the contradiction", mistakes
         )
         zero = contradiction(A.adjoint(kspace), kspace.clone(), mask)
-        demand_number(zero, 0.0, f"{size} the contradiction of the zero-filled image", {})
+        way = "undersample the image as the data were, and compare with them"
+        demand_number(zero, 0.0, f"{size} the contradiction of the zero-filled image", {}, way)
     return "0 where the data are kept, and what lies between the measured lines does not count"
 
 
