@@ -1,15 +1,16 @@
-"""`make mutants`: small mistakes in the taught core, met by its tests, and in solutions of exercises, met by checks.
+"""`python tests/stress/mutation.py`: small mistakes in the taught core, met by its tests.
 
-A mutant is the source with one change: an operator, a number, a comparison, a condition, an option left out, a statement
-left out. Of all mutants of a part so many are drawn. A test that fails, or takes too long, kills one; those that survive
-are listed with their line. Docstrings, hints of types, messages of errors and `__repr__` of names are not mutated.
+With ``--exercises``: mistakes in the solutions of the exercises, met by their checks; what those say is listed.
+
+A mutant is the source with one change: an operator, a number, a comparison, a condition, an option left out, a
+statement left out. Of all mutants of a part so many are drawn. A test that fails, or takes too long, kills one; those
+that survive are listed with their line. Docstrings, hints of types and messages of errors are not mutated.
 """
 
 import argparse
 import ast
 import collections
 import copy
-import io
 import json
 import os
 import random
@@ -21,7 +22,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import redirect_stdout
 from datetime import date
 from pathlib import Path
 
@@ -52,7 +52,8 @@ SWAPS = {
 NAMES = {
     "amax": "amin", "amin": "amax", "maximum": "minimum", "minimum": "maximum", "max": "min", "min": "max",
     "mean": "sum", "real": "imag", "imag": "real", "ifft2c": "fft2c", "fft2c": "ifft2c", "fftshift": "ifftshift",
-    "ifftshift": "fftshift", "ones": "zeros", "zeros": "ones", "argmin": "argmax", "mH": "mT", "any": "all", "all": "any",
+    "ifftshift": "fftshift", "ones": "zeros", "zeros": "ones", "argmin": "argmax", "mH": "mT", "any": "all",
+    "all": "any",
 }  # fmt: skip
 UNWRAPPED = {"conj", "abs", "sqrt", "square", "log", "exp"}
 
@@ -71,7 +72,7 @@ def mutants(source: str) -> list[tuple[int, str, str]]:
 
 
 def _places(tree: ast.AST) -> Iterator[tuple[ast.AST, str, int | None]]:
-    """Every node below the tree as its owner, the name of the field and the index in that, without what is not mutated."""
+    """Every node below the tree that is mutated: its owner, the name of the field and the index in that."""
     for field, value in ast.iter_fields(tree):
         skipped = field in ("annotation", "returns", "decorator_list", "ctx", "type_comment")
         if skipped or isinstance(tree, (ast.Raise, ast.JoinedStr)):
@@ -176,8 +177,11 @@ def tested(tests: str) -> int:
     return pytest.main(["-x", "-q", "-p", "no:cacheprovider", *words])
 
 
-def core(number: int, seed: int, only: str) -> dict:
-    """So many mutants of the taught core, drawn from all of them together, met by the tests of their module."""
+def core(number: int, seed: int, only: str, seconds: float) -> list[str]:
+    """So many mutants of the taught core, drawn from all of them together, met by the tests of their module.
+
+    They are met in random order, so that what there is after so many seconds is a fair sample, too.
+    """
     import accelerate  # noqa: F401  # what every test imports is imported once, and the package itself never
     import h5py  # noqa: F401
     import hypothesis  # noqa: F401
@@ -200,9 +204,8 @@ def core(number: int, seed: int, only: str) -> dict:
         source = (ROOT / "dmri_helpers" / f"{module}.py").read_text(encoding="utf-8")
         everything += [(module, *mutant) for mutant in mutants(source)]
     drawn = random.Random(seed).sample(everything, number) if number else everything
-    drawn = [mutant for mutant in drawn if only in mutant[0]][int(os.environ.get("SKIP", "0")) :]
-    count = {module: {"mutants": 0, "killed": 0} for module in TESTS}
-    survivors = []
+    drawn = [mutant for mutant in drawn if only in mutant[0]]
+    lines, end = [], time.monotonic() + seconds
     with tempfile.TemporaryDirectory() as top:
         for name in ("dmri_helpers", "tests", "figures"):
             shutil.copytree(
@@ -213,6 +216,8 @@ def core(number: int, seed: int, only: str) -> dict:
         sys.path[:0] = [top, f"{top}/tests"]
         os.environ["PYTHONPATH"] = top
         for module, line, said, changed in drawn:
+            if time.monotonic() > end:
+                break
             path = Path(f"dmri_helpers/{module}.py")
             source = path.read_text(encoding="utf-8")
             path.write_text(changed, encoding="utf-8")
@@ -220,16 +225,34 @@ def core(number: int, seed: int, only: str) -> dict:
             for tests in TESTS[module]:
                 killed = killed or in_child(lambda tests=tests: tested(tests), 300) != 0
             path.write_text(source, encoding="utf-8")
-            count[module]["mutants"] += 1
-            count[module]["killed"] += killed
-            if not killed:
-                survivors.append(f"{module}.py, line {line}: {said}")
-            print(
-                f"{'killed  ' if killed else 'SURVIVED'} {time.monotonic() - began:5.1f} s {module}.py:{line} {said}",
-                flush=True,
-            )
+            lasted = time.monotonic() - began
+            lines.append(f"{'killed  ' if killed else 'SURVIVED'} {lasted:5.1f} s {module}.py:{line} {said}")
+            print(lines[-1], flush=True)
         os.chdir(ROOT)
-    return {"of": len(everything), "core": count, "survivors": survivors}
+    return lines
+
+
+def report(lines: list[str], command: str) -> None:
+    """Write what became of the mutants of the core: figures/reliability/mutation.json, and the page's table."""
+    sys.path[:0] = [str(ROOT)]
+    from dmri_helpers.course.figures import fill
+    from dmri_helpers.results.files import write_text
+    from dmri_helpers.results.records import machine
+    from dmri_helpers.results.tables import render
+
+    found = [re.match(r"(\S+) +\S+ s (\w+)\.py:(\d+) (.*)", line).groups() for line in lines]
+    met = collections.Counter(row[1] for row in found)
+    killed = collections.Counter(row[1] for row in found if row[0] == "killed")
+    survivors = [f"{module}.py:{line} {said}" for outcome, module, line, said in found if outcome != "killed"]
+    result = {"command": command, **machine(), "met": met, "killed": killed, "survivors": survivors}
+    write_text(ROOT / "figures/reliability/mutation.json", json.dumps(result, indent=1) + "\n")
+    rows = [[module, met[module], killed[module]] for module in TESTS if met[module]]
+    rows.append(["all", met.total(), killed.total()])
+    share = f"{killed.total() / met.total():.0%} killed"
+    said = f"{met.total()} mutants, {share}, {machine()['machine']}, {date.today()}: `{command}`"
+    page = ROOT / "site" / "reliability.md"
+    table = render(["module", "mutants", "killed"], rows, "pipe")
+    write_text(page, fill(page.read_text(encoding="utf-8"), {"mutation": f"{said}\n\n{table}"}))
 
 
 GIVEN = """
@@ -261,7 +284,7 @@ def solutions() -> dict[str, str]:
 
 
 def wrong_answers(number: int, seed: int, only: str) -> None:
-    """So many mutants of every solution, met by its check; small functions have fewer, and then some with two changes."""
+    """So many mutants of every solution, met by its check; where there are fewer, some with two changes."""
     sys.path[:0] = [str(ROOT)]
     given: dict = {}
     exec(GIVEN, given)
@@ -287,7 +310,7 @@ def wrong_answers(number: int, seed: int, only: str) -> None:
         names = collections.Counter()
         for changed, what in {source: "nothing", **chosen}.items():
 
-            def work(changed=changed) -> int:
+            def work(changed=changed, check=check, name=name) -> int:
                 here = dict(given)
                 try:
                     exec(changed, here)
@@ -312,8 +335,13 @@ if __name__ == "__main__":
     asked.add_argument("--number", type=int, default=200)
     asked.add_argument("--seed", type=int, default=0)
     asked.add_argument("--only", default="")
-    asked.add_argument("--exercises", action="store_true")
+    asked.add_argument("--seconds", type=float, default=float("inf"), help="stop then")
+    asked.add_argument(
+        "--exercises", action="store_true", help="solutions of the exercises instead; lists what is said"
+    )
     options = asked.parse_args()
     if options.exercises:
         sys.exit(wrong_answers(options.number, options.seed, options.only))
-    print(json.dumps(core(options.number, options.seed, options.only), indent=1))
+    found = core(options.number, options.seed, options.only, options.seconds)
+    if not options.only:
+        report(found, f"python tests/stress/mutation.py --number {options.number} --seed {options.seed}")

@@ -1,8 +1,9 @@
 """How long a cine takes beside busy neighbours, by how threads wait: `python tests/stress/threads.py`.
 
-Processes with different settings of OpenMP are started once and take turns, so that all rows of one number of neighbours
-are measured within seconds of each other: their ratios hold on a busy machine, too, where no row is quiet. A neighbour is
-a process that computes without pause. Writes figures/reliability/threads.json and the table of site/reliability.md.
+Processes with different settings of OpenMP are started once and take turns, so that the rows of one number of
+neighbours are measured one right after the other. A neighbour is a process that computes without pause; where other
+programs run as well, the load average beside a row shows it. Writes figures/reliability/threads.json and the table of
+site/reliability.md.
 """
 
 import argparse
@@ -28,7 +29,8 @@ import torch
 shape = tuple(map(int, sys.argv[1:]))
 cine = torch.rand(1, *shape, generator=torch.Generator().manual_seed(0)).to(torch.complex64)
 A = operators.ForwardModel(sampling.ky_t_mask(cine.shape, 5, seed=0))
-kspace, ways = A(cine), {"network": methods.load("unrolled"), "k-t TV": lambda y, A: classical.kt_tv(y, A, iterations=30)}
+kspace = A(cine)
+ways = {"network": methods.load("unrolled"), "k-t TV": lambda y, A: classical.kt_tv(y, A, iterations=30)}
 small = operators.ForwardModel(A.mask[:, :2])
 for way in ways.values():
     with torch.no_grad():
@@ -47,7 +49,9 @@ def main() -> None:
     asked.add_argument("--shape", type=int, nargs=3, default=(20, 192, 192))
     asked.add_argument("--neighbours", type=int, nargs="+", default=(0, 3, 8))
     options = asked.parse_args()
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "KMP_"))}
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "KMP_"))
+    }
     command = [sys.executable, "-c", CHILD, *map(str, options.shape)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
     children = {}
@@ -76,18 +80,26 @@ def main() -> None:
     for child in children.values():
         child.stdin.close()
         child.wait()
+    report(rows, options.shape, options.neighbours)
+
+
+def report(rows: list[dict], size: list[int], neighbours: list[int]) -> None:
+    """Write the record and the page's table."""
     sys.path[:0] = [str(ROOT)]
     from dmri_helpers.course.figures import fill
     from dmri_helpers.results.files import write_text
     from dmri_helpers.results.records import machine
     from dmri_helpers.results.tables import render
 
-    shape = " x ".join(map(str, options.shape))
+    shape = " x ".join(map(str, size))
     text = f"python tests/stress/threads.py --shape {shape.replace(' x ', ' ')}"
+    text += f" --neighbours {' '.join(map(str, neighbours))}"
     result = {"command": text, "cores": os.cpu_count(), **machine(), "rows": rows}
     write_text(ROOT / "figures/reliability/threads.json", json.dumps(result, indent=1) + "\n")
     best = {
-        (row["neighbours"], method): min(other[method] for other in rows if other["neighbours"] == row["neighbours"])
+        (row["neighbours"], method): min(
+            other[method] for other in rows if other["neighbours"] == row["neighbours"]
+        )
         for row in rows
         for method in ("network", "k-t TV")
     }
@@ -99,7 +111,10 @@ def main() -> None:
     header = ["neighbours", "threads", "load average", "network (s)", "k-t TV (s)"]
     said = f"One cine of {shape}, {os.cpu_count()} cores, {machine()['machine']}, {date.today()}: `{text}`"
     page = ROOT / "site" / "reliability.md"
-    write_text(page, fill(page.read_text(encoding="utf-8"), {"threads": f"{said}\n\n{render(header, lines, 'pipe')}"}))
+    write_text(
+        page,
+        fill(page.read_text(encoding="utf-8"), {"threads": f"{said}\n\n{render(header, lines, 'pipe')}"}),
+    )
 
 
 if __name__ == "__main__":
