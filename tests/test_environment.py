@@ -94,6 +94,38 @@ def test_conda_specs_parse_and_fit_pyproject():
     assert "3.10" in allowed and "3.9" not in allowed
 
 
+PERMISSIVE = r"MIT|BSD|0BSD|Apache|ISC|PSF|Python Software Foundation|Zlib|CC0|BSL|Public Domain"
+NOT_PERMISSIVE = {  # used unchanged, never passed on with the course
+    "certifi": "Mozilla", "pathspec": "Mozilla", "fqdn": "MPL", "hypothesis": "MPL", "tqdm": "MPL",  # file by file
+    "ismrmrd": "LicenseRef-IsmrmrdSoftwareLicense",  # permissive, without a common name
+    "docutils": "GPL",  # of one file, for Emacs
+}  # fmt: skip
+
+
+def licence(name: str) -> str:
+    """What an installed package says of its licence, in the newest of the three forms that it has."""
+    found = metadata.metadata(name)
+    classifiers = [line.split(" :: ")[-1] for line in found.get_all("Classifier", []) if "License ::" in line]
+    return found.get("License-Expression") or "; ".join(classifiers) or found.get("License") or "none"
+
+
+def test_licences_are_permissive_but_for_those_named():
+    installed = {canonical(part.metadata["Name"]) for part in metadata.distributions()}
+    found = {name: licence(name) for name in sorted({canonical(r.name) for r in LOCKED} & installed)}
+    assert len(found) > 100
+    parts = {name: re.split(r" AND | OR |; ", text) for name, text in found.items()}
+    odd = {name for name in parts if not all(re.search(PERMISSIVE, part) for part in parts[name])}
+    assert odd - NOT_PERMISSIVE.keys() == set(), {name: found[name] for name in odd - NOT_PERMISSIVE.keys()}
+    for name in odd:
+        assert NOT_PERMISSIVE[name] in found[name], f"{name} has another licence now: {found[name]}"
+
+
+def test_the_workflow_names_every_notebook():
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))["jobs"]
+    notebooks = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+    assert jobs["notebooks"]["strategy"]["matrix"]["notebook"] == notebooks
+
+
 def test_console_script():
     (script,) = [entry for entry in metadata.entry_points(group="console_scripts") if entry.name == "dmri"]
     assert script.value == "dmri_helpers.cli:main"

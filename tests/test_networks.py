@@ -1,5 +1,8 @@
 """Networks and cascades: shapes, identity at the start, equivariance, consistency, and one overfitted sample."""
 
+import inspect
+from dataclasses import fields
+
 import pytest
 import torch
 
@@ -7,6 +10,7 @@ from dmri_helpers import networks
 from dmri_helpers.classical import temporal_mean, zero_filled
 from dmri_helpers.networks import AttentionUNet, DualUNet, ResNet3D, StandAlone, XFResNet3D
 from dmri_helpers.operators import ForwardModel
+from dmri_helpers.profiles import DualUNetConfig, UnrolledConfig
 from dmri_helpers.sampling import ky_t_mask
 from dmri_helpers.unrolled import Unrolled
 
@@ -141,3 +145,13 @@ def test_xf_network_works_on_the_spectrum():
             plain(*(torch.fft.fft(c, dim=1, norm="ortho") for c in (cine, hint))), dim=1
         )
         torch.testing.assert_close(spectral(cine, hint), expected * 6**0.5, atol=1e-5, rtol=1e-5)
+
+
+def test_networks_and_their_configurations_have_the_same_defaults():
+    for network, config in ((networks.DualUNet, DualUNetConfig), (Unrolled, UnrolledConfig)):
+        options = inspect.signature(network).parameters
+        both = {field.name: field.default for field in fields(config) if field.name in options}
+        for name in ("start", "hint"):  # names in one, functions in the other
+            both.pop(name, None)
+        same = {name: options[name].default for name in both if options[name].default is not inspect._empty}
+        assert len(same) > 2 and same == {name: both[name] for name in same}

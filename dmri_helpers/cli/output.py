@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,9 +116,13 @@ def warn_of_results(name: str, finite: Iterable[bool]) -> None:
 
 @contextmanager
 def writing_to(path: Path) -> Iterator[None]:
-    """Make the folder of an output; where writing fails, name the output."""
+    """Make the folder of an output; where writing fails, name the output, and leave no empty folder of it behind."""
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
+        for folder in made:
+            with suppress(OSError):  # it holds something
+                folder.rmdir()
         raise UsageError(f"{path}: cannot be written ({error.strerror or error})") from None

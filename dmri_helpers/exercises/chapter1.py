@@ -30,7 +30,8 @@ def check_1_1(mask: Callable) -> str:
         counts = sorted(set(drawn.sum(1).tolist()))
         demand(
             counts == [per_frame],
-            f"{asked} has {counts} lines per frame, expected {per_frame} in each, the centre lines included",
+            f"{asked} has {counts} lines per frame, expected {per_frame} in each, the centre lines included"
+            + (". Can a line be drawn twice?" if len(counts) > 1 and counts[-1] <= per_frame else ""),
         )
         if per_frame > center_lines:
             different = len(torch.unique(drawn, dim=0))

@@ -24,16 +24,24 @@ def check_4_1(gap: Callable) -> str:
         difference = first - second
         mean, std = difference.mean().item(), difference.std().item()
         asked = f"of {n} slices the mean difference"
-        swapped = {"it is the first minus the second": -mean, "its sign counts": abs(mean)}
-        demand_number(given[0], mean, asked, swapped)
+        swapped = {
+            "it is the first minus the second": -mean,
+            "its sign counts": abs(mean),
+            "that is their sum over the slices; take the mean": difference.sum().item(),
+            "a difference is the first minus the second": (first + second).mean().item(),
+        }
+        demand_number(given[0], mean, asked, swapped, "take the mean of first - second")
+        way = "take the standard deviation of the differences, and look up how it shrinks in a mean of n"
         independent = (first.var() + second.var()).div(n).sqrt().item()
         mistakes = {
             "that is how far apart the slices are; the mean of n of them is surer": std,
             "you compare two independent means; subtract slice by slice first": independent,
             "the root of n, not n": std / n,
+            "the root of n is n ** 0.5": std / (n * 0.5),
+            "the more slices, the surer: divide by the root of n": std * n**0.5,
             "the spread of n slices is estimated with n - 1": difference.std(correction=0).item() / n**0.5,
         }
-        demand_number(given[1], std / n**0.5, f"of {n} slices the standard error", mistakes)
+        demand_number(given[1], std / n**0.5, f"of {n} slices the standard error", mistakes, way)
     return "the difference slice by slice, and how sure its mean is"
 
 
@@ -99,8 +107,6 @@ def check_4_3(contradiction: Callable) -> str:
         truth, other = torch.randn(2, b, t, y, x, dtype=torch.complex64, generator=generator)
         A, size = operators.ForwardModel(mask), f"of a cine {(b, t, y, x)}"
         kspace = A(truth)
-        zero = contradiction(A.adjoint(kspace), kspace.clone(), mask)
-        demand_number(zero, 0.0, f"{size} the contradiction of the zero-filled image", {})
         image = truth + 0.3 * other
         away, everywhere = A(image) - kspace, fourier.fft2c(image) - kspace
         corner = torch.fft.fft2(image, norm="ortho") * mask - kspace
@@ -112,11 +118,16 @@ def check_4_3(contradiction: Callable) -> str:
             "norms, not their squares": found**2,
             "relative to the data, nothing else": (away.norm() / A(image).norm()).item(),
             "relative to the data: you have the distance alone": away.norm().item(),
+            "relative to the data: divide by their norm": (away.norm() * kspace.norm()).item(),
+            "the distance is a difference, not a sum": ((away + 2 * kspace).norm() / kspace.norm()).item(),
             "the zero frequency of this course is in the middle": (corner.norm() / kspace.norm()).item(),
         }
         demand_number(
             contradiction(image.clone(), kspace, mask), found, f"{size} the contradiction", mistakes
         )
+        zero = contradiction(A.adjoint(kspace), kspace.clone(), mask)
+        way = "undersample the image as the data were, and compare with them"
+        demand_number(zero, 0.0, f"{size} the contradiction of the zero-filled image", {}, way)
     return "0 where the data are kept, and what lies between the measured lines does not count"
 
 

@@ -101,6 +101,7 @@ def _demand_network(config: profiles.DualUNetConfig, what: str) -> None:
 def check_5_2(cines_needed: Callable) -> str:
     """``cines_needed(spread, spread_of_differences, difference)``: (unpaired, paired) numbers of test cines."""
     for spread, paired, difference in ((1.93, 0.31, 0.5), (2.4, 0.5, 0.26), (1.1, 0.9, 0.7)):
+        way = "write down the standard error of this comparison of n cines, set two of them equal to the difference"
         asked = f"with spreads of {spread} and {paired} dB, for {difference} dB,"
         given = cines_needed(spread, paired, difference)
         demand(
@@ -126,7 +127,7 @@ def check_5_2(cines_needed: Callable) -> str:
                         4 * (paired / difference) ** 2
                     ),
                 }
-            demand_number(number, math.ceil(square), f"{asked} the {name} number", mistakes)
+            demand_number(number, math.ceil(square), f"{asked} the {name} number", mistakes, way)
     return "cines of one test set that is shared, and of each of two that are not"
 
 

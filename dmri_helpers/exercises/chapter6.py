@@ -86,7 +86,8 @@ def check_6_2(best_weight: Callable) -> str:
             "upside down, and variances count, not standard deviations": noise / error,
             "that is the share of the data, weight / (1 + weight)": right / (1 + right),
         }
-        demand_number(found, right, asked, mistakes)
+        way = "how certain is each of the two? Errors that are as large as the noise make it 1"
+        demand_number(found, right, asked, mistakes, way)
     return "each is trusted as much as the other is doubted"
 
 
@@ -173,5 +174,6 @@ def check_6_4(parameters: Callable) -> str:
             "two layers lie between the first and the last": (inner // 2 + ends + 2 * features + 2) * times,
             "the last convolution is 1 x 1 x 1": (inner + 108 * features + biases) * times,
         }
-        demand_number(parameters(features, cascades, shared), right, asked, mistakes)
+        way = "go layer by layer: how many channels in and out, how large a kernel, and the biases"
+        demand_number(parameters(features, cascades, shared), right, asked, mistakes, way)
     return "as many as the network has, shared or not; consistency learns nothing"

@@ -32,5 +32,11 @@ def test_stubs_and_nonsense_are_turned_away(name, capsys):
     assert not capsys.readouterr().out
 
 
+def test_what_pytorch_does_not_implement_is_no_stub():
+    turned_away(
+        exercises.check_2_3, lambda raw, skipped: raw.max(), 'stops with NotImplementedError: "max'
+    )  # of complex numbers
+
+
 def test_a_reader_sees_one_line_and_no_traceback():
     assert exercises.NotYet("too few")._render_traceback_() == ["Not yet: too few"]

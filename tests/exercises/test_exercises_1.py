@@ -28,6 +28,14 @@ def test_mask(capsys):
             1, arrival.argsort(1)[:, :per_frame], True
         )
 
+    def drawn_twice(frames, lines, per_frame, center_lines, seed):
+        mask = torch.zeros(frames, lines, dtype=torch.bool)
+        first, generator = lines // 2 - center_lines // 2, torch.Generator().manual_seed(seed)
+        mask[:, first : first + center_lines] = True
+        weights = (sampling.line_density(lines) * ~mask[0]).expand(frames, -1)
+        drawn = weights.multinomial(per_frame - center_lines, replacement=True, generator=generator)
+        return mask.scatter(1, drawn, True)
+
     turned_away(check, halved, "lacks the centre lines .*Halving an odd number")
     turned_away(check, uniform, "drawn by their density")
     turned_away(check, lambda *a, **k: right_mask(*a, **k).float(), "torch.float32, expected torch.bool")
@@ -36,6 +44,7 @@ def test_mask(capsys):
         check, lambda f, *a, **k: right_mask(f, *a, **k)[:1].expand(f, -1), "same lines in every frame"
     )
     turned_away(check, lambda f, n, p, c, seed: right_mask(f, n, p + c, c, seed), "the centre lines included")
+    turned_away(check, drawn_twice, "Can a line be drawn twice")
     turned_away(check, lambda f, n, p, c, seed: right_mask(f, n, p, c, 0), "another seed gives the same")
     turned_away(
         check,

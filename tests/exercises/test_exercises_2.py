@@ -25,6 +25,7 @@ def test_frames_away():
         check, lambda mask: frames_away(mask, mask.shape[1] // 2 - 1 or 1), "found inf frames, expected"
     )
     turned_away(check, lambda mask: frames_away(mask, never=0), "measured by no frame, expected inf, found 0")
+    turned_away(check, lambda mask: frames_away(mask, mask.shape[2] // 2), "From frame|nearest")
     turned_away(check, lambda mask: frames_away(mask) + 1, "a measured line is 0 frames away")
     turned_away(check, lambda mask: frames_away(mask).long(), "torch.int64, expected torch.float32")
     turned_away(check, lambda mask: frames_away(mask)[0, :, :, 0], "returns the shape")
@@ -94,6 +95,10 @@ def test_adjointness_gap():
         (x,) = drawn(seed, image_shape)
         return relative(*sides(forward, adjoint, x, forward(x)))
 
+    def half_seeded(forward, adjoint, image_shape, kspace_shape, seed):
+        (x,) = drawn(seed, image_shape)
+        return relative(*sides(forward, adjoint, x, torch.randn(kspace_shape, dtype=x.dtype)))
+
     turned_away(check, no_conjugate, "belong together, .*conjugated")
     turned_away(check, absolute, "expected a gap of 0.5, found .*divided by the size")
     turned_away(check, no_size, "expected a size, found the complex number")
@@ -106,6 +111,7 @@ def test_adjointness_gap():
         lambda f, a, i, k, seed: adjointness_gap(f, a, i, k, torch.seed() % 2**31),
         "draws other vectors",
     )
+    turned_away(check, half_seeded, "draws other vectors")
     turned_away(
         check, lambda f, a, i, k, seed: adjointness_gap(f, a, k, i, seed), "forward is handed the shape"
     )

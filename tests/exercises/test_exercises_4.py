@@ -21,6 +21,12 @@ def test_gap(capsys):
 
     turned_away(check, lambda a, b: gap(b, a), "first minus the second")
     turned_away(check, lambda a, b: (a - b).mean(), "expected two numbers")
+    turned_away(check, lambda a, b: ((a - b).sum(), gap(a, b)[1]), "that is their sum")
+    turned_away(check, lambda a, b: gap(a, -b), "a difference is the first minus the second")
+    turned_away(
+        check, with_error(lambda a, b: (a - b).std() / (len(a) * 0.5)), r"the root of n is n \*\* 0.5"
+    )
+    turned_away(check, with_error(lambda a, b: (a - b).std() * len(a) ** 0.5), "divide by the root of n")
     turned_away(
         check,
         with_error(lambda a, b: (a.var() / len(a) + b.var() / len(b)).sqrt()),
@@ -78,11 +84,15 @@ def test_contradiction():
         check, lambda m, y, u: relative(operators.ForwardModel(u)(m) - y, y) ** 2, "norms, not their squares"
     )
     turned_away(check, lambda m, y, u: relative(fourier.fft2c(m) - y, y), "leave them out")
+    turned_away(check, lambda m, y, u: relative(operators.ForwardModel(u)(m) + y, y), "not a sum")
+    turned_away(
+        check, lambda m, y, u: (operators.ForwardModel(u)(m) - y).norm() * y.norm(), "divide by their norm"
+    )
     turned_away(
         check, lambda m, y, u: (operators.ForwardModel(u)(m) - y).norm(), "you have the distance alone"
     )
     turned_away(
-        check, lambda m, y, u: relative(torch.fft.fft2(m, norm="ortho") * u - y, y), "zero-filled image is"
+        check, lambda m, y, u: relative(torch.fft.fft2(m, norm="ortho") * u - y, y), "is in the middle"
     )
     turned_away(
         check,
