@@ -221,18 +221,10 @@ plotting.cine_comparison(parts, frame=0)
 # > - (c) Half of the lines: once the central ones, once the outermost ones. How far apart are they in dB?
 
 # %% tags=["deeper"]
-def keep(part, lines):
-    order = distance[:, 0].argsort(stable=True, descending=part == "edge")
-    kept = torch.zeros_like(kspace[0])
-    kept[order[:lines]] = kspace[0, order[:lines]]
-    return kept
-
-
-widgets.kspace_explorer(keep, cine[0])
+widgets.kspace_explorer(cine[0])
 
 # %% [markdown] tags=["deeper"]
-# **Figure 1.6.** Some lines of the centre or of the edge, the image that they make, and what is missing. In a page
-# without a kernel the slider stops only at some numbers.
+# **Figure 1.6.** Some lines of the centre or of the edge, the image that they make, and what is missing.
 
 # %% [markdown] tags=["deeper"]
 # <details><summary>Answer to 1.3</summary>
@@ -591,20 +583,11 @@ for name, design in designs.items():
 # > - (d) Acceleration 8 with 30 centre lines: what does the helper say?
 
 # %%
-def make_mask(**settings):
-    return sampling.ky_t_mask(cines.shape[1:], **settings)
-
-
-def undersample(mask, frame):
-    model = operators.ForwardModel(mask[:, frame : frame + 1])
-    return model.normal(cine[None, frame : frame + 1])[0, 0].abs()
-
-
-widgets.mask_explorer(make_mask, undersample, cine, seed=seed)
+widgets.mask_explorer(cine, seed=seed)
 
 # %% [markdown]
 # **Figure 1.11.** The mask in ky-t, the mask of one frame, its point-spread function (see notebook 2), and
-# the zero-filled image with its PSNR.
+# the zero-filled image with its error and its PSNR. The page computes all of it at every move, as the helpers do.
 
 # %% [markdown]
 # <details><summary>Answer to 1.7</summary>

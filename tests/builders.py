@@ -1,11 +1,15 @@
 """Cines that move, and explorers of them, for the tests of several folders."""
 
+from pathlib import Path
+
 import numpy as np
+import pytest
 import torch
 
 from dmri_helpers import widgets
-from dmri_helpers.fourier import fft2c, ifft2c
 from dmri_helpers.sampling import ky_t_mask
+from dmri_helpers.widgets import live
+from dmri_helpers.widgets.live import Live
 
 
 def beating_disk(frames: int = 8, side: int = 48) -> np.ndarray:
@@ -26,45 +30,43 @@ def moving_blob(shape: tuple[int, int, int], seed: int = 0) -> np.ndarray:
     return (cine / cine.max()).astype(np.float32)
 
 
-KSPACE = fft2c(torch.from_numpy(beating_disk(20, 96)).to(torch.complex64))
+def mask_explorer(**settings) -> Live:
+    return widgets.mask_explorer(beating_disk(20, 96), **{"acceleration": 4, "center_lines": 9, **settings})
 
 
-def mask_explorer(**settings) -> widgets.Explorer:
-    def make_mask(acceleration, center_lines, density, seed):
-        return ky_t_mask((20, 96, 96), acceleration, center_lines, density, seed=seed)
-
-    start = {"acceleration": 4, "center_lines": 9, **settings}
-    return widgets.mask_explorer(
-        make_mask, lambda mask, frame: ifft2c(KSPACE[frame] * mask[0, frame]), ifft2c(KSPACE), **start
-    )
+def kspace_explorer() -> Live:
+    return widgets.kspace_explorer(beating_disk(20, 96)[0])
 
 
-def kspace_explorer() -> widgets.Explorer:
-    def keep(part, lines):
-        near = torch.arange(96).sub(48).abs().argsort(stable=True)
-        rows = (near if part == "centre" else near.flip(0))[:lines]
-        return torch.zeros_like(KSPACE[0]).index_copy(0, rows, KSPACE[0][rows])
-
-    return widgets.kspace_explorer(keep, ifft2c(KSPACE[0]))
-
-
-def consistency_explorer() -> widgets.Explorer:
+def consistency_explorer() -> Live:
+    cine = torch.from_numpy(beating_disk(20, 96))
     mask = ky_t_mask((1, 96, 96), 4, 9, seed=0)[0, 0]
-    wrong = {"another frame": KSPACE[5], "nothing": torch.zeros_like(KSPACE[0])}
-
-    def consistent(name, weight):
-        share = 1.0 if weight == np.inf else weight / (1 + weight)
-        return ifft2c(wrong[name] + share * mask * (KSPACE[0] - wrong[name]))
-
-    return widgets.consistency_explorer(consistent, list(wrong), ifft2c(KSPACE[0]), mask)
-
-
-def reconstruction_explorer(
-    reconstruct=lambda method, acceleration: beating_disk() * acceleration,
-) -> widgets.Explorer:
-    return widgets.reconstruction_explorer(
-        reconstruct, ["by hand", "by guess"], [0.5, 0.8], beating_disk(), column=20
+    return widgets.consistency_explorer(
+        {"another frame": cine[5], "nothing": torch.zeros_like(cine[0])}, cine[0], mask
     )
+
+
+def reconstruction_explorer(cine=None, columns=("view_sharing", "kt_tv")) -> Live:
+    cine = beating_disk() if cine is None else cine
+    return widgets.reconstruction_explorer(cine, columns, center_lines=5, column=20)
 
 
 EXPLORERS = [mask_explorer, kspace_explorer, consistency_explorer, reconstruction_explorer]
+
+
+def page_on_disk(folder: Path, make) -> str:
+    """A page of these widgets with all that it loads, in a folder; its address. ``make()`` gives the widgets."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(live.FOLDER, str(folder))
+        made = make()
+    for name, content in live.page_files().items():
+        (folder / name).write_bytes(content)
+    head = (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>sliders</title>'
+        '<meta name="viewport" content="width=device-width"><style>:root{color-scheme:light dark}</style>'
+        '<link rel="stylesheet" href="live.css"><script src="shim.js"></script></head><body><main><h1>Sliders</h1>'
+    )
+    (folder / "page.html").write_text(
+        head + "\n".join(one.html for one in made) + "</main></body></html>", "utf-8"
+    )
+    return (folder / "page.html").as_uri()

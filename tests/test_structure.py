@@ -33,11 +33,11 @@ MAY_IMPORT = {
     "methods": f"{CORE} profiles results",
     "data": "fourier sampling operators calibration profiles results",
     "plotting": "results",
-    "widgets": "fourier metrics plotting",
+    "widgets": "fourier sampling operators classical metrics results plotting",
     "runs": "state training methods profiles data results",
     "exercises": f"{CORE} methods profiles data",
     "studies": f"{CORE} methods profiles data results plotting widgets runs",
-    "course": "profiles results",
+    "course": "networks profiles data results widgets",
     "cli": f"{CORE} methods profiles data results plotting runs studies course",
 }
 """Part of the package -> what it may import, which stands in a row above it."""

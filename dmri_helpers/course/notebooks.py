@@ -102,6 +102,7 @@ class Build:
         self.name = f"{self.profile}-{Path(self.data).stem}"
         self.results = build / "results" / self.name
         self.executed = build / "notebooks" / self.name
+        self.assets = (self.executed / "assets").resolve()
 
     def record(self, source: Path) -> dict[str, Any]:
         """Return stamp, time and date of the last execution of a notebook; empty if there was none."""
@@ -174,6 +175,7 @@ def execute_notebook(source: Path, run: Build) -> Path:
     environment = os.environ | {
         "DMRI_PROFILE": run.profile,
         "DMRI_DATA": run.data,
+        "DMRI_LIVE": str(run.assets),
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(os.cpu_count())),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }

@@ -15,9 +15,12 @@ from typing import Any
 
 import nbformat
 
+from ..data import open_cine
 from ..results.files import write
 from ..results.names import NAMES, WORLDS
 from ..results.tables import cells, ladder, render, score
+from ..widgets.explorers import laboratory
+from ..widgets.live import Live, page_files, script
 from .lecturer import goals_text
 from .notebooks import ROOT, Build, digest, execute_notebook, package_files, sources
 from .paper import MOST_PAGES, TEMPLATE, paper_pages
@@ -112,7 +115,7 @@ def _pages(
     """All that Sphinx reads: pages of the site, executed notebooks, and what is generated from this run."""
     pages = _with_linked_files(_files(site))
     pages |= {f"chapters/{path.name}": _chapter(path) for path in executed}
-    pages["generated/heart.md"] = _heart_page(_of_the_ladder(executed)).encode()
+    pages |= _live(executed, run)
     for picture in run.results.glob("06_ladder.png"):
         pages[f"generated/{picture.name}"] = picture.read_bytes()
     book = f'<a href="{PDF}">the whole course as a book</a>'
@@ -207,23 +210,29 @@ def _in_the_margin(found: re.Match) -> str:
     return f"::::{{admonition}} Assignment, {found[1]}\n:class: margin assignment\n{text}\n::::\n"
 
 
-def _of_the_ladder(executed: list[Path]) -> Path:
-    """The notebook that measures the results ladder; the last one where there is none."""
-    return next((path for path in executed if path.stem.startswith("06")), executed[-1])
+def _live(executed: list[Path], run: Build) -> dict[str, bytes]:
+    """What the explorers of these chapters load, as files beside the pages, and the landing page's own explorer."""
+    heart = landing()
+    pages = {name: script(name, content) for name, content in heart.own.items()}
+    asked = {
+        name
+        for path in executed
+        for name in re.findall(r"(?:cine|film|images?)-[0-9a-f]{12}", path.read_text())
+    }
+    for path in run.assets.glob("*.js"):
+        if path.stem in asked:
+            pages[path.stem] = path.read_bytes()
+    files = {f"_static/live/{name}.js": content for name, content in pages.items()}
+    files |= {f"_static/live/{name}": content for name, content in page_files().items()}
+    return files | {"generated/heart.md": f"```{{raw}} html\n{heart.html}\n```\n".encode()}
 
 
-def _heart_page(notebook: Path) -> str:
-    """Take the last viewer of a notebook for the landing page, where it plays unless motion is unwanted."""
-    cells = nbformat.read(notebook, as_version=4).cells
-    pages = [
-        output.get("data", {}).get("text/html", "") for cell in cells for output in cell.get("outputs", [])
-    ]
-    viewers = [page for page in pages if "dmri-slider" in page]
-    if not viewers:
-        return ""
-    play = """<script>addEventListener("load", () => matchMedia("(prefers-reduced-motion: reduce)").matches ||
-document.querySelector(".dmri-slider button").click())</script>"""
-    return f"```{{raw}} html\n{viewers[-1]}\n{play}\n```\n"
+def landing() -> Live:
+    """The course in one minute: a phantom that beats, one slider of acceleration, three methods and their errors."""
+    heart = open_cine("phantom", n=1)[0]
+    columns = "zero_filled", "view_sharing", "kt_tv"
+    options = {"controls": ["acceleration"], "panels": ["truth", "mask"], "start": {"acceleration": 5}}
+    return laboratory(heart, columns, profile=False, play=True, **options)
 
 
 def _write_all(pages: dict[str, bytes], folder: Path) -> None:

@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional
 from tqdm import tqdm
 
-from .. import data, methods, metrics, networks, training, widgets
+from .. import data, methods, metrics, networks, training
 from ..data.phantom import phantom
 from ..data.undersampled import Sample
 from ..operators import ForwardModel
@@ -175,29 +175,6 @@ def generation(n: int = 16) -> dict[str, float]:
     return {"one_process": alone, "all_processes": together, "ratio": alone / together, "n": n}
 
 
-def sliders(cines: data.Cines, moves: int = 5) -> dict[str, float]:
-    """Measure for every slider of the mask explorer the median time from moving it to the new picture."""
-    cine = cines[0].to(torch.complex64)
-
-    def undersample(mask: torch.Tensor, frame: int) -> torch.Tensor:
-        return ForwardModel(mask[:, frame : frame + 1]).normal(cine[None, frame : frame + 1])[0, 0].abs()
-
-    explorer = widgets.mask_explorer(
-        lambda **settings: ky_t_mask(cines.shape[1:], **settings), undersample, cine
-    )
-    latency = {}
-    for name, control in explorer.controls.items():
-        here, values = control.value, [value for _, value in control.options]
-        there = values[values.index(here) - 1]
-        times = []
-        for move in range(2 * moves):
-            started = time.perf_counter()
-            control.value = here if move % 2 else there
-            times.append(time.perf_counter() - started)
-        latency[name] = median(times)
-    return latency
-
-
 def run(cines: data.Cines, quick: bool = False) -> dict:
     """Measure everything, with progress bars; the functions of this module say what each part holds.
 
@@ -210,7 +187,7 @@ def run(cines: data.Cines, quick: bool = False) -> dict:
 
     Returns
     -------
-        ``methods``, ``training``, ``cascades``, ``phantom``, ``sliders`` and ``start_up``, with data, machine and date
+        ``methods``, ``training``, ``cascades``, ``phantom`` and ``start_up``, with data, machine and date
     """
     few = cines.subset(range(min(len(cines), 4)))
     return {
@@ -225,7 +202,6 @@ def run(cines: data.Cines, quick: bool = False) -> dict:
         "training": throughput(few, min(2, len(few)), rounds=1 if quick else 3, steps=1 if quick else 2),
         "cascades": cascades(few, (1, 2, 3) if quick else range(1, 9)),
         "phantom": generation(4 if quick else 32),
-        "sliders": sliders(few),
         "start_up": start_up(),
     }
 

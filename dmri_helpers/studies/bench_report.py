@@ -151,11 +151,6 @@ def tables(result: dict) -> str:
     lines += [
         "",
         f"A phantom takes {made['one_process']:.2f} s in one process, {made['all_processes']:.2f} s in all of them.",
-        "From a moved slider of the mask explorer to its picture: "
-        + ", ".join(
-            f"{name.replace('_', ' ')} {1e3 * seconds:.0f} ms" for name, seconds in result["sliders"].items()
-        )
-        + ".",
         "Start-up: " + ", ".join(f"`{name}` {seconds:.2f} s" for name, seconds in started.items()) + ".",
         "",
         f"{result['n_cines']} cines of {result['data']}, {'x'.join(map(str, result['shape']))}; {result['machine']}; "

@@ -89,9 +89,8 @@ def answer():
 cine_viewer({"one": np.eye(8)[None].repeat(3, 0), "other": np.eye(8)[None, ::-1].repeat(3, 0)})
 
 # %%
-from dmri_helpers.widgets import Panel, explorer
-draw = lambda n: (f"{n} it is", [Panel("n", "", np.full((8, 8), n, np.uint8))])
-explorer(draw, {"n": [1, 2]}, {"n": 1}, {"n": [1, 2]})
+from dmri_helpers.widgets import mask_explorer
+mask_explorer(np.eye(24)[None].repeat(3, 0), acceleration=2, center_lines=4)
 """
 LAST = """# %% [markdown]
 # # A small ladder
@@ -298,17 +297,38 @@ def test_formulas_and_slider_live_without_network(course, page):
     page.wait_for_selector("mjx-container svg, mjx-container mjx-math")
     assert page.locator("mjx-container").count() >= 2
     assert page.locator("mjx-merror").count() == 0
-    page.wait_for_selector(".dmri-slider[data-ready=true]")
-    assert page.locator(".dmri-slider canvas").count() >= 2
+    slider = page.locator(".dmri-live").first
+    slider.scroll_into_view_if_needed()
+    slider.locator("canvas").nth(1).wait_for()
 
 
 @pytest.mark.browser
 def test_explorer_moves_without_a_kernel(course, page):
     page.goto((course.out / "chapters" / "01_small.html").as_uri())
-    sentence, picture = page.locator(".dmri-told"), page.locator(".dmri-explorer figure img")
-    before = picture.get_attribute("src")
-    page.locator(".dmri-explorer input").fill("1")
-    assert sentence.inner_text() == "2 it is" and picture.get_attribute("src") != before
+    explorer = page.locator(".dmri-live").nth(1)
+    explorer.scroll_into_view_if_needed()
+    explorer.get_by_label("acceleration").fill("0")
+    assert "24 of 24 lines, acceleration 1.00 achieved" in explorer.locator(".dmri-told").inner_text()
+
+
+@pytest.mark.browser
+def test_landing_page_measures_a_heart_again_at_every_move(course, page):
+    page.goto((course.out / "index.html").as_uri())
+    heart = page.locator(".dmri-live")
+    heart.scroll_into_view_if_needed()
+    heart.locator(".dmri-column").nth(2).wait_for()
+    assert heart.get_by_role("button", name="Pause").is_visible()  # it beats
+    heart.get_by_label("acceleration").press("Home")
+    assert "192 of 192 lines" in heart.locator(".dmri-told").inner_text()
+
+
+def test_assets_stand_once_and_only_what_pages_ask_for(course):
+    folder = course.out / "_static" / "live"
+    names = {path.name for path in folder.iterdir()}
+    assert {"shim.js", "live.css", "module.js", "ort.wasm.js", "residual.js", "unrolled.js"} < names
+    asked = "".join(path.read_text(encoding="utf-8") for path in course.out.rglob("*.html"))
+    assert all(name[:-3] in asked for name in names if re.match(r"(cine|film|image)", name))
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 9_000_000
 
 
 @pytest.mark.browser
@@ -353,7 +373,7 @@ def test_pdf_holds_everything_within_its_margins(course, browser):
     )
     assert page.get_by_text("a line beyond", exact=True).is_visible()
     assert page.locator("a", has_text="the space of lines").get_attribute("href") == "#term-k-space"
-    assert page.locator(".dmri-slider, .dmri-explorer").count() == 0  # their pictures instead
+    assert page.locator("section .cell .dmri-live").count() == 0  # their pictures instead
     wide = """nodes => nodes.filter(node => node.getBoundingClientRect().right > innerWidth + 1
         || node.scrollWidth > node.clientWidth + 1).map(node => node.outerHTML.slice(0, 200))"""
     assert not page.locator(".bd-article pre, .bd-article img, .bd-article table").evaluate_all(wide)
@@ -402,9 +422,3 @@ def test_pages_fit_the_window(course, page, width, name):
 def test_report_can_be_moved(course, tmp_path):
     moved = shutil.copytree(course.out, tmp_path / "elsewhere")
     assert str(course.out) not in (moved / "index.html").read_text(encoding="utf-8")
-
-
-def test_landing_page_has_the_film_of_the_notebook_that_measures_the_ladder():
-    executed = [Path(f"{name}.ipynb") for name in ("01_sampling", "06_unrolled_dc", "07_scanner")]
-    assert report._of_the_ladder(executed).stem == "06_unrolled_dc"
-    assert report._of_the_ladder(executed[:1]).stem == "01_sampling"

@@ -14,7 +14,6 @@ from dmri_helpers.results.records import machine
 from dmri_helpers.sampling import ky_t_mask
 from dmri_helpers.studies import bench, bench_report
 from dmri_helpers.studies.bart import bart
-from dmri_helpers.widgets import panels
 
 
 @pytest.fixture(scope="module")
@@ -67,15 +66,6 @@ def test_checkpointing_keeps_memory_from_growing(cascades):
     peak = {(row["cascades"], row["checkpointing"]): row["peak_bytes"] for row in cascades}
     assert peak[4, False] > 2 * peak[1, False]
     assert peak[4, True] < 1.3 * peak[1, True]
-
-
-def test_every_slider_is_moved(cines, monkeypatch):
-    drawn = []
-    draw = panels.panels_html
-    monkeypatch.setattr(panels, "panels_html", lambda *args: drawn.append(args) or draw(*args))
-    latency = bench.sliders(cines, moves=2)
-    assert len(drawn) == 1 + 2 * 2 * len(latency) and {"acceleration", "frame"} < set(latency)
-    assert all(seconds > 0 for seconds in latency.values())
 
 
 def test_numbers_survive_json_and_make_a_table_and_a_figure(cines, ways, cascades, monkeypatch):
