@@ -1,7 +1,7 @@
 """What pages run beside our own code, committed in ``widgets/runtime``: ONNX Runtime Web, and a cascade's graph.
 
-``python -m dmri_helpers.course.export`` renews both. It needs npm, onnx and onnxscript (the dependency group
-``export``), which nothing else does, and nothing imports this module.
+``python -m dmri_helpers.course.export`` renews both. It needs npm, ``onnx>=1.20`` and ``onnxscript>=0.6``,
+which nothing else does and which are therefore no dependencies of the package. Nothing imports this module.
 """
 
 import gzip
