@@ -636,7 +636,8 @@ Markdown(study.table(arena["compared"]))
 #
 # Ours starts from view sharing with conjugate lines, and k-t NEXT from the temporal mean. DC-CNN shares views inside
 # every network. The others start from the zero-filled image, and have to learn during training what the first ones are
-# given. The rows *start* and *k-t TV* were not trained at all.
+# given. The row *ours, but from the zero-filled image* shows how much of our lead is the start. The rows *start* and
+# *k-t TV* were not trained at all.
 #
 # </details>
 
@@ -675,8 +676,9 @@ Markdown(found["spread"])
 # %% [markdown] tags=["deeper"]
 # <details><summary>Answer to 6.8</summary>
 #
-# Read Table 6.7 along a row: what survives grows with the radius. Compare two methods with nearly the same PSNR in
-# Table 6.8. A small lesion adds so little to the squared error that PSNR hardly sees it.
+# Read Table 6.7 along a row: what survives grows with the radius. Then compare view sharing with `unrolled`, for a faint
+# lesion of one pixel at acceleration 8, and their PSNR in Table 6.8. A small lesion adds so little to the squared error
+# that PSNR hardly sees it.
 #
 # </details>
 
