@@ -512,7 +512,7 @@ Markdown(study.table(unet["compared"]))
 
 # %% [markdown] tags=["deeper"]
 # **Table 6.3.** The same question for the report's own network, the dual U-Net. In the report the frames were channels
-# of its 3-D stage, so that its convolutions saw no time.
+# of its 3-D stage, so that its convolutions saw no time. Compare the row *one mask for all cines* in both tables.
 
 # %% [markdown] tags=["deeper"]
 # On magnitudes alone, some mistakes look smaller than they are. Always ask in which world a table was measured.
@@ -676,9 +676,9 @@ Markdown(found["spread"])
 # %% [markdown] tags=["deeper"]
 # <details><summary>Answer to 6.8</summary>
 #
-# Read Table 6.7 along a row: what survives grows with the radius. Then compare view sharing with `unrolled`, for a faint
-# lesion of one pixel at acceleration 8, and their PSNR in Table 6.8. A small lesion adds so little to the squared error
-# that PSNR hardly sees it.
+# Read Table 6.7 along a row: what survives grows with the radius. Then compare view sharing with `unrolled` for a
+# faint lesion of one pixel at acceleration 8, and their PSNR in Table 6.8. A small lesion adds so little to the squared
+# error that PSNR hardly sees it.
 #
 # </details>
 
