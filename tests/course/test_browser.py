@@ -313,8 +313,7 @@ def test_every_control_has_a_name(page, address):
     for place in (0, RECONSTRUCTION):
         slider = slider_on(page, address, place)
         nameless = slider.locator("input, select, button, canvas, progress").evaluate_all(
-            "nodes => nodes.filter(n => !n.getAttribute('aria-label') && !n.textContent.trim() "
-            "&& !n.closest('label')).length"
+            "nodes => nodes.filter(n => !(n.ariaLabel || n.textContent.trim() || n.closest('label'))).length"
         )
         assert nameless == 0
 
