@@ -132,8 +132,8 @@ else:
 # %% [markdown]
 # ### Eight pixels first
 #
-# Here is a bright bar in a row of eight pixels. We keep three of the eight numbers of its Fourier transform, its
-# *coefficients*: the zero frequency and its two neighbours.
+# Here is a bright bar in a row of eight pixels. We keep three of the eight *coefficients* of its Fourier transform: the
+# zero frequency and its two neighbours.
 
 # %%
 bar = torch.tensor([0.0, 0, 1, 1, 1, 1, 0, 0])
@@ -142,7 +142,7 @@ kept = lines * torch.tensor([0, 0, 0, 1, 1, 1, 0, 0])
 print("kept:", torch.fft.ifft(torch.fft.ifftshift(kept), norm="ortho").real.numpy().round(2))
 
 # %% [markdown]
-# The bar is still there, but its edges are smooth. The outer coefficients make edges sharp.
+# The bar is there, with smooth edges. Outer coefficients make edges sharp.
 #
 # For images, `fourier.fft2c` computes the transform. It is centred: the zero frequency is in the middle, at
 # index `n // 2`.
@@ -586,8 +586,8 @@ for name, design in designs.items():
 widgets.mask_explorer(cine, seed=seed)
 
 # %% [markdown]
-# **Figure 1.11.** The mask in ky-t, the mask of one frame, its point-spread function (see notebook 2), and
-# the zero-filled image with its error and its PSNR. The page computes all of it at every move, as the helpers do.
+# **Figure 1.11.** The mask in ky-t, the mask of one frame, its point-spread function (notebook 2), and
+# the zero-filled image with its error and PSNR, computed anew at every move.
 
 # %% [markdown]
 # <details><summary>Answer to 1.7</summary>

@@ -97,8 +97,8 @@ print("training: another mask in every epoch; test: always the same")
 # <details><summary>Answer to 4.1</summary>
 #
 # It could learn the *mask*: which pattern of [aliasing](../site/conventions.md#term-aliasing) to subtract. This does
-# not help on a scan with another mask. So every training sample gets a new mask in every epoch. Validation and test
-# masks stay fixed, so that epochs and methods can be compared.
+# not help on a scan with another mask (Table 6.3 has the price). So every training sample gets a new mask in every
+# epoch. Validation and test masks stay fixed, so that epochs and methods can be compared.
 #
 # </details>
 
