@@ -24,7 +24,7 @@ function control(parent, text, values, value, change, word = one => one === Infi
   const show = () => {
     const said = word(values[+input.value]);
     shown.textContent = slides ? `${text} ${said}` : text;
-    input.setAttribute("aria-valuetext", `${text} ${said}`);
+    if (slides) input.setAttribute("aria-valuetext", `${text} ${said}`);
   };
   input.addEventListener("input", () => { show(); change(values[+input.value]); });
   const self = {label, input, get value() { return values[+input.value]; },
