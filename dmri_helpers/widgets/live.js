@@ -24,7 +24,7 @@ function control(parent, text, values, value, change, word = one => one === Infi
   const show = () => {
     const said = word(values[+input.value]);
     shown.textContent = slides ? `${text} ${said}` : text;
-    input.setAttribute("aria-valuetext", `${text} ${said}`);
+    if (slides) input.setAttribute("aria-valuetext", `${text} ${said}`);
   };
   input.addEventListener("input", () => { show(); change(values[+input.value]); });
   const self = {label, input, get value() { return values[+input.value]; },
@@ -59,7 +59,7 @@ function picture(parent, title, below = "") {
   const canvas = add(figure, "canvas", {width: 1, height: 1}, {role: "img", "aria-label": title});
   const note = add(figure, "div", {textContent: below, className: "dmri-note"});
   let image = null;
-  const paint = (w, h, value, {colors = GRAY, cursor = null, wide = 1, aspect = null} = {}) => {
+  const paint = (w, h, value, {colors = GRAY, cursor = null, aspect = null} = {}) => {
     if (canvas.width !== w || canvas.height !== h) { canvas.width = w; canvas.height = h; image = null; }
     const context = canvas.getContext("2d");
     image ??= context.createImageData(w, h);
@@ -68,7 +68,7 @@ function picture(parent, title, below = "") {
       const v = value(i) * 255 + 0.5;
       pixels[i] = colors[v > 0 ? v < 255 ? v | 0 : 255 : 0];
     }
-    if (cursor !== null) for (let y = 0; y < h; y++) for (let x = 0; x < wide; x++) pixels[y * w + cursor * wide + x] = 0xff009fe6;
+    if (cursor !== null) for (let y = 0; y < h; y++) pixels[y * w + cursor] = 0xff009fe6;
     context.putImageData(image, 0, 0);
     canvas.style.aspectRatio = aspect ?? `${w} / ${h}`;
   };
@@ -109,7 +109,7 @@ async function viewer({view, settings: S, ask}) {
     if (column) {
       const profile = picture(stack, "", "");
       profile.canvas.setAttribute("aria-label", `${title}, y against frame at the chosen column`);
-      draws.push(() => { const shown = overTime(volume, S.shape, column.value); profile.paint(WIDE * T, Y, i => toned(shown(i)), {cursor: frame.value, wide: 1, aspect: `${X} / ${Y}`}); });
+      draws.push(() => { const shown = overTime(volume, S.shape, column.value); profile.paint(WIDE * T, Y, i => toned(shown(i)), {cursor: frame.value * WIDE, aspect: `${X} / ${Y}`}); });
       image.onPoint(x => { column.value = x; draw(); });
       profile.onPoint(x => { frame.value = x / WIDE | 0; draw(); });
     }

@@ -452,7 +452,7 @@ def test_sliders_in_jupyterlab(browser, lab):
     settled(explorer)
     for name in ("acceleration", "centre lines", "seed", "frame"):
         before = explorer.locator("canvas").evaluate_all(PIXELS)
-        explorer.get_by_label(name).focus()
+        explorer.get_by_label(name, exact=True).focus()
         page.keyboard.press("ArrowRight")
         settled(explorer)
         assert explorer.locator("canvas").evaluate_all(PIXELS) != before, name
