@@ -21,7 +21,8 @@ from dmri_helpers.profiles import TrainConfig, UnrolledConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "dmri_helpers"
-WITH_EXAMPLES = [path for path in sorted(PACKAGE.rglob("*.py")) if ">>>" in path.read_text(encoding="utf-8")]
+EXAMPLE = re.compile(r"^\s*>>> ", re.MULTILINE)
+WITH_EXAMPLES = [path for path in sorted(PACKAGE.rglob("*.py")) if EXAMPLE.search(path.read_text("utf-8"))]
 READMES = sorted((ROOT / "figures").glob("*/README.md"))
 
 
