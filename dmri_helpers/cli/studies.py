@@ -4,6 +4,7 @@ import json as jsonlib
 import math
 import sys
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -253,6 +254,7 @@ class Study:
     """overwrite the result that is there"""
 
     def __call__(self) -> None:
+        self._check_options()
         if not 1 <= self.seeds <= 100 or not 2 <= self.n <= 10_000:
             raise UsageError(f"--seeds {self.seeds} --n {self.n}: expected 1 to 100 and 2 to 10000")
         result = [self.out / f"{self.name}.{kind}" for kind in ("json", "md", "png")]
@@ -273,8 +275,25 @@ class Study:
                 robustness.write(robustness.run(self.n, real), command, *result)
             else:
                 chosen = grids.STUDIES[self.name]
-                if unknown := [name for name in self.only if name not in chosen.rows]:
-                    raise UsageError(f"--only {unknown[0]}: expected some of {', '.join(chosen.rows)}")
                 rows = study.run(chosen, range(self.seeds), self.out / self.name, self.only)
                 study.write(chosen, rows, f"dmri study {self.name} --seeds {self.seeds}", *result)
         print(result[1].read_text(encoding="utf-8"))
+
+    def _check_options(self) -> None:
+        """What an option is not for, and what a rival needs, is said before anything is trained."""
+        from ..studies.grids import STUDIES
+        from ..studies.rivals import needs_deepinv
+
+        rows = STUDIES[self.name].rows if self.name in STUDIES else ()
+        if unknown := [name for name in self.only if name not in rows]:
+            expected = f"some of {', '.join(rows)}" if rows else "a study of networks"
+            raise UsageError(f"--only {unknown[0]}: expected {expected}")
+        if self.data is not None and self.name != "robustness":
+            raise UsageError(
+                f"--data {self.data}: expected the study robustness; {self.name} has phantoms alone"
+            )
+        lacking = [name for name in self.only or rows if needs_deepinv(name)]
+        if lacking and find_spec("deepinv") is None:
+            raise UsageError(
+                f"{lacking[0]} needs the package deepinv; expected it, or --only with other rows"
+            )

@@ -13,6 +13,7 @@ from nbformat import NotebookNode
 from ..results.tables import render
 from .forms import exercises_in
 from .notebooks import ROOT, sources
+from .text import ANSWERED, ASKED, printed, tables
 
 PRACTISED = {
     "1.1": "E1.2 P1.1 P1.2 P1.3 P1.4", "1.2": "P1.5", "1.3": "E1.1 E1.3 P1.7", "1.4": "P1.6", "1.5": "E1.4 P1.8",
@@ -27,8 +28,6 @@ PRACTISED = {
     "7.1": "P7.1", "7.2": "E7.1 P7.2", "7.3": "E7.2", "7.4": "E7.3 E7.4 P7.3 P7.4", "7.5": "P7.5 P7.6",
 }  # fmt: skip
 """Goal, by notebook and number -> the exercises (E) and predictions (P) that practise it."""
-ASKED = r"^> \*\*Predict (\d\.\d+)\.\*\*.*(?:\n>.*)*"
-ANSWERED = r"<details><summary>Answer to (\d\.\d+)</summary>\n\n(.+)\n\n</details>\Z"
 
 
 def goals_in(notebook: NotebookNode) -> list[str]:
@@ -78,19 +77,14 @@ def model_answers(notebooks: Path = ROOT / "notebooks") -> str:
             if cell.cell_type == "code":
                 for lines in waiting.values():
                     lines += shown.get(cell.source, [])
-            elif answer := re.match(ANSWERED, cell.source, re.DOTALL):
+            elif answer := ANSWERED.match(cell.source):
                 parts += [*waiting.pop(answer[1]), f"*Answer.* {answer[2]}"]
             else:
-                waiting |= {asked[1]: [asked[0]] for asked in re.finditer(ASKED, cell.source, re.MULTILINE)}
+                waiting |= {asked[1]: [asked[0]] for asked in ASKED.finditer(cell.source)}
     return "\n\n".join(parts) + "\n"
 
 
 def _shown(cell: NotebookNode) -> list[str]:
     """What a cell printed, and the tables that it showed."""
-    found = []
-    for output in cell.get("outputs", []):
-        if output.get("name") == "stdout":
-            found.append(f"```text\n{output.text.rstrip()}\n```")
-        elif table := output.get("data", {}).get("text/markdown"):
-            found.append(table)
-    return found
+    lines = printed(cell)
+    return ([f"```text\n{lines}\n```"] if lines else []) + tables(cell)

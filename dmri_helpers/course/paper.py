@@ -62,9 +62,8 @@ class _Page:
     def __init__(self, cells: list[Cell], results: Path, code: bool) -> None:
         self.cells, self.results, self.code = cells, results, code
         self.numbers: dict[str, int] = {}
-        self.headings: dict[
-            str, str
-        ] = {}  # section of a notebook -> heading of the report that it stands below
+        # section of a notebook -> heading of the report that it stands below
+        self.headings: dict[str, str] = {}
         self.images: dict[str, bytes] = {}
         self.shown = {}  # name -> the cell that shows it, and its caption
         last = None

@@ -18,7 +18,19 @@ from mdit_py_plugins.dollarmath import dollarmath_plugin
 from ..results.files import write
 from .notebooks import ROOT, ReportError
 from .render import find_browser, page_count, to_pdf
-from .text import CAPTION, EQUATION, Cell, cells_of, paragraphs, pictures, printed, tables, without_links
+from .text import (
+    ANSWERED,
+    ASKED,
+    CAPTION,
+    EQUATION,
+    Cell,
+    cells_of,
+    paragraphs,
+    pictures,
+    printed,
+    tables,
+    without_links,
+)
 
 WORDS = 40
 """A slide has at most about so many words."""
@@ -127,7 +139,7 @@ def slides_of(notebook: Path) -> list[Slide]:
 
 def _question(text: str) -> tuple[str, str]:
     """The number of the prediction that a cell asks for, and its words; both empty if it asks for none."""
-    found = re.search(r"^> \*\*Predict (\d\.\d+)\.\*\*(.*(?:\n>.*)*)", text, re.MULTILINE)
+    found = ASKED.search(text)
     return (found[1], re.sub(r"^> ?", "", found[2], flags=re.MULTILINE).strip()) if found else ("", "")
 
 
@@ -136,9 +148,7 @@ def _answers(cells: list[Cell]) -> dict[str, list[Slide]]:
     answers: dict[str, list[Slide]] = {}
     since: list[Cell] = []
     for cell in cells:
-        found = re.match(
-            r"<details><summary>Answer to (\d\.\d+)</summary>(.+)</details>", cell.content.source, re.DOTALL
-        )
+        found = ANSWERED.match(cell.content.source)
         if found:
             answers[found[1]] = _several("answer", f"{cell.title} · Answer to {found[1]}", found[2].strip())
             told = [printed(one.content) for one in since if one.section == cell.section]

@@ -11,6 +11,10 @@ from nbformat import NotebookNode
 CAPTION = re.compile(r"^\*\*((?:Figure|Table) \d\.\d+)\.\*\*\s*(.+?)(?=\n\n|\Z)", re.MULTILINE | re.DOTALL)
 """A caption: the name of a figure or table, and the paragraph after it."""
 EQUATION = re.compile(r"^\$\$(?:(?!\$\$).)+\$\$$", re.MULTILINE | re.DOTALL)
+ASKED = re.compile(r"^> \*\*Predict (\d\.\d+)\.\*\*(.*(?:\n>.*)*)", re.MULTILINE)
+"""A prediction: its number, and the question with its marks."""
+ANSWERED = re.compile(r"<details><summary>Answer to (\d\.\d+)</summary>\n\n(.+)\n\n</details>\Z", re.DOTALL)
+"""A cell with the answer to a prediction: its number and its text."""
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 

@@ -104,6 +104,11 @@ def render(headings: Sequence[str], rows: Iterable[Sequence[str]], style: str = 
     return tabulate(rows, headings, style, disable_numparse=True, colalign=sides)
 
 
+def of_lines(lines: Sequence[Mapping[str, Any]]) -> str:
+    """A table in Markdown of dictionaries, a line each; their keys are the headings."""
+    return tabulate(lines, "keys", "github", disable_numparse=True)
+
+
 def score(value: Mapping[str, Any] | float | None, digits: int) -> str:
     """Mean ± standard deviation with so many decimals, or a plain number with so many significant digits."""
     if isinstance(value, Mapping):

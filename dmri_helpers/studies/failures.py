@@ -21,8 +21,8 @@ from ..plotting.style import house_style
 from ..results.files import write_text
 from ..results.names import NAMES
 from ..results.records import record
-from ..training import native_precision
-from .heart import CAVITY, MUSCLE, PHANTOM_SEED
+from ..results.tables import of_lines
+from .heart import CAVITY, MUSCLE, PHANTOM_SEED, magnitude
 
 METHODS = ("temporal_mean", "view_sharing", "kt_tv", "dual_unet_view_sharing", "unrolled")
 SCANNER: Mapping[str, Any] = {"phase": 1, "noise": 0.02, "vary": False}
@@ -43,8 +43,8 @@ def wall(labels: torch.Tensor, angle: float) -> torch.Tensor | None:
         ray = cavity.mean(0) + radii[:, None] * torch.tensor(
             [np.sin(angle), np.cos(angle)], dtype=torch.float32
         )
-        inside = ((ray >= 0) & (ray < torch.tensor(frame.shape)).all(-1, keepdim=True)).all(-1)
-        rows, columns = ray[inside].round().long().clamp(max=min(frame.shape) - 1).T
+        inside = ((ray >= 0) & (ray <= torch.tensor(frame.shape) - 1)).all(-1)
+        rows, columns = ray[inside].round().long().T
         muscle = frame[rows, columns] == MUSCLE
         if muscle.sum() < 4:
             return None
@@ -61,12 +61,6 @@ def disk(places: torch.Tensor, radius: float, shape: Sequence[int]) -> torch.Ten
 
 def _loaded() -> dict[str, Callable]:
     return {name: methods.load(name) for name in METHODS}
-
-
-@torch.no_grad()
-def _magnitude(reconstruct: Callable, kspace: torch.Tensor, A: ForwardModel) -> torch.Tensor:
-    with native_precision():
-        return reconstruct(kspace, A)[0].abs().float()
 
 
 def lesions(n: int) -> list[dict[str, Any]]:
@@ -123,7 +117,7 @@ def _of(reconstruct: Callable, image: torch.Tensor, number: int, acceleration: f
     """Reconstruct an image with the mask, phase and noise that this number always has."""
     cines = Cines(image[None].numpy(), "phantom")
     kspace, A, _ = UndersampledCines(cines, acceleration, seed=1000 + number, **SCANNER)[0]
-    return _magnitude(reconstruct, kspace, A)
+    return magnitude(reconstruct, kspace, A)
 
 
 def scans(n: int) -> list[dict[str, Any]]:
@@ -141,7 +135,7 @@ def scans(n: int) -> list[dict[str, Any]]:
     for i in tqdm(range(n), "scans", unit="cine"):
         for scan, (kspace, A, target) in _scans_of(cines, i).items():
             for name, one in loaded.items():
-                image = _magnitude(one, kspace, A)
+                image = magnitude(one, kspace, A)
                 scores = metrics.cine_metrics(image, target[0].abs())
                 kept = {key: scores[key] for key in ("psnr", "psnr_dynamic")}
                 found.append({"phantom": i, "scan": scan, "method": name, **kept})
@@ -220,11 +214,11 @@ def _turned(network: Callable, kspace: torch.Tensor, A: ForwardModel, axes: Sequ
     is avoided by going through the image: the columns of a mask are all measured.
     """
     if not axes:
-        return _magnitude(network, kspace, A)
+        return magnitude(network, kspace, A)
     whole = ForwardModel(torch.ones_like(A.mask))
     mirrored = whole(whole.adjoint(kspace).flip(axes))
     mask = A.mask.flip(1) if -3 in axes else A.mask
-    return _magnitude(network, mirrored, ForwardModel(mask, noise=A.noise)).flip(axes)
+    return magnitude(network, mirrored, ForwardModel(mask, noise=A.noise)).flip(axes)
 
 
 def summarise(found: Mapping[str, Sequence[Mapping]]) -> dict[str, list[dict[str, Any]]]:
@@ -255,7 +249,6 @@ def _means(rows: Sequence[Mapping], by: Sequence[str], of: Sequence[str]) -> lis
 
 def tables(summary: Mapping[str, Sequence[Mapping]]) -> dict[str, str]:
     """The summary as three tables in Markdown: ``lesions``, ``scans``, ``spread``."""
-    from tabulate import tabulate
 
     def method(row: Mapping) -> str:
         return NAMES.get(row["method"], row["method"])
@@ -284,10 +277,7 @@ def tables(summary: Mapping[str, Sequence[Mapping]]) -> dict[str, str]:
         if "holds_scaled" in row
     ]
     lines = {"lesions": list(lesions_of.values()), "scans": list(scans_of.values()), "spread": spread_of}
-    return {
-        name: tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
-        for name, rows in lines.items()
-    }
+    return {name: of_lines(rows) for name, rows in lines.items()}
 
 
 @house_style

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -166,6 +167,15 @@ def _one_mask(cines: UndersampledCines) -> UndersampledCines:
     return cines
 
 
+def _mistakes_of_both(network: methods.NetworkConfig, alter: Callable) -> dict[str, Row]:
+    """Mistakes that a stand-alone network and a cascade can make; ``alter`` changes the network inside."""
+    return {
+        "no residual path": Row(network, alter=alter(Drawn)),
+        "no residual path, a sigmoid at the end": Row(network, alter=alter(partial(Drawn, sigmoid=True))),
+        "one mask for all cines": Row(network, learn_from=_one_mask),
+    }
+
+
 def _start_of(name: str) -> Callable[[nn.Module], Callable]:
     return lambda model: methods.CLASSICAL[name]
 
@@ -270,15 +280,11 @@ STUDIES = {
         reference="dual U-Net",
         rows={
             "dual U-Net": Row(_UNET, also={"start: zero filled": _start_of("zero_filled")}),
-            "no residual path": Row(_UNET, alter=_of_the_unet(Drawn)),
-            "no residual path, a sigmoid at the end": Row(
-                _UNET, alter=_of_the_unet(lambda dual: Drawn(dual, sigmoid=True))
-            ),
+            **_mistakes_of_both(_UNET, _of_the_unet),
             "magnitude before the temporal stage": Row(
                 _UNET, alter=_of_the_unet(_magnitude_before_the_resnet)
             ),
             "frames as channels of the temporal stage": Row(_UNET, alter=_of_the_unet(_frames_as_channels)),
-            "one mask for all cines": Row(_UNET, learn_from=_one_mask),
         },
         training=_REPORT,
     ),
@@ -287,15 +293,11 @@ STUDIES = {
         reference="hard data step",
         rows={
             "hard data step": Row(_CASCADE, also={"start: view sharing": _start_of("view_sharing")}),
-            "no residual path": Row(_CASCADE, alter=_of_every_turn(Drawn)),
-            "no residual path, a sigmoid at the end": Row(
-                _CASCADE, alter=_of_every_turn(lambda network: Drawn(network, sigmoid=True))
-            ),
+            **_mistakes_of_both(_CASCADE, _of_every_turn),
             "magnitude between the data steps": Row(_CASCADE, alter=_of_every_turn(Magnitude)),
             "another mask in every data step": Row(
                 _CASCADE, alter=_of_every_turn(OtherMask, "consistencies")
             ),
-            "one mask for all cines": Row(_CASCADE, learn_from=_one_mask),
         },
         training=_BOTH,
     ),

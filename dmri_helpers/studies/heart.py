@@ -11,7 +11,7 @@ References
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,13 @@ from tqdm import tqdm
 
 from .. import methods, metrics, plotting
 from ..data import UndersampledCines, open_cine, phantom_truth
+from ..operators import ForwardModel
 from ..plotting import COLORS
 from ..plotting.style import house_style
 from ..results.files import write_text
 from ..results.names import NAMES
 from ..results.records import record
+from ..results.tables import of_lines
 from ..training import native_precision
 from .study import WORLDS
 
@@ -68,7 +70,8 @@ def run(n: int = 100, acceleration: float = 5) -> list[dict[str, Any]]:
         for i in tqdm(range(n), f"heart, {world}", unit="cine"):
             true = (labels[i] == CAVITY).sum((1, 2))
             for name, reconstruct in loaded.items():
-                image, full = _images(reconstruct, *measured[i])
+                kspace, A, target = measured[i]
+                image, full = magnitude(reconstruct, kspace, A), target[0].abs()
                 row = {"world": world, "method": name, "phantom": i, "group": str(truth["group"][i])}
                 row |= {"psnr": float(metrics.psnr(((image - full) ** 2).mean().item()))}
                 of = {"": areas(image, labels[i]), "_full": areas(full, labels[i])}
@@ -80,9 +83,11 @@ def run(n: int = 100, acceleration: float = 5) -> list[dict[str, Any]]:
     return found
 
 
-def _images(reconstruct, kspace, A, target) -> tuple[torch.Tensor, torch.Tensor]:
-    with torch.no_grad(), native_precision():
-        return reconstruct(kspace, A)[0].abs().float(), target[0].abs()
+@torch.no_grad()
+def magnitude(reconstruct: Callable, kspace: torch.Tensor, A: ForwardModel) -> torch.Tensor:
+    """The magnitude ``(t, y, x)`` of what a method makes of one cine."""
+    with native_precision():
+        return reconstruct(kspace, A)[0].abs().float()
 
 
 def summarise(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -121,8 +126,6 @@ def _agreement(name: str, differences: Sequence[float]) -> dict[str, float]:
 
 def table(summary: Sequence[Mapping[str, Any]]) -> str:
     """The summary of all phantoms as a table in Markdown."""
-    from tabulate import tabulate
-
     lines = [
         {
             "world": one["world"],
@@ -137,7 +140,7 @@ def table(summary: Sequence[Mapping[str, Any]]) -> str:
         for one in summary
         if one["group"] == "all"
     ]
-    return tabulate(lines, headers="keys", tablefmt="github", disable_numparse=True)
+    return of_lines(lines)
 
 
 @house_style

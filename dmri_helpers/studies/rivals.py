@@ -231,6 +231,11 @@ RIVALS: Mapping[str, Callable[[], nn.Module]] = {
 """Each with the number of parameters that the course's network has in the arena, about 65 thousand."""
 
 
+def needs_deepinv(name: str) -> bool:
+    """Whether a row of the arena is built by the package deepinv."""
+    return RIVALS.get(name) is Deepinv
+
+
 def _layers(kind: type[nn.Module], inputs: int, features: int, depth: int) -> nn.Sequential:
     """So many 3 x 3 (x 3) convolutions with ReLU between; the last starts at zero."""
     layers: list[nn.Module] = []

@@ -21,6 +21,7 @@ from ..plotting.style import house_style
 from ..results.files import write_text
 from ..results.names import NAMES
 from ..results.records import record
+from ..results.tables import of_lines
 from ..training import evaluate
 from .bart import bart
 
@@ -102,8 +103,6 @@ def compare(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def table(compared: Sequence[Mapping[str, Any]]) -> str:
     """A line for each source, world and condition, in Markdown."""
-    from tabulate import tabulate
-
     lines = [
         {
             "condition": one["condition"],
@@ -117,7 +116,7 @@ def table(compared: Sequence[Mapping[str, Any]]) -> str:
         }
         for one in compared
     ]
-    return tabulate(lines, headers="keys", tablefmt="github", disable_numparse=True)
+    return of_lines(lines)
 
 
 @house_style

@@ -25,6 +25,7 @@ from ..plotting.style import house_style
 from ..profiles import TrainConfig
 from ..results.files import write_text
 from ..results.records import record
+from ..results.tables import of_lines
 from ..training import evaluate, fit, native_precision, step
 
 SCORES = ("psnr_volume", "ssim_volume", "psnr_dynamic")
@@ -70,6 +71,11 @@ class Row:
     learn_from: Callable[[UndersampledCines], Any] = _as_it_is
     cines: Callable[["Study"], tuple[Cines, Cines, Cines]] = phantoms
     also: Mapping[str, Callable[[torch.nn.Module], Callable]] = field(default_factory=dict)
+
+    def build(self, seed: int) -> torch.nn.Module:
+        """The untrained network, with what is changed in it."""
+        torch.manual_seed(seed)
+        return self.alter(self.network() if callable(self.network) else methods.build(self.network, seed))
 
 
 @dataclass(frozen=True)
@@ -180,20 +186,17 @@ def _rates(study: Study, name: str, seed: int, folder: Path) -> tuple[float, ...
 
 
 def _trained(study: Study, row: Row, cines, config: TrainConfig) -> tuple[torch.nn.Module, list, TrainConfig]:
-    torch.manual_seed(config.seed)
-    make = row.network if callable(row.network) else lambda: methods.build(row.network, config.seed)
-    model = row.alter(make())
     training, validation, _ = samples(cines, config)
     if study.seconds:
         of_an_epoch = len(training) * _seconds_of_a_step(row, training, config)
         config = replace(config, epochs=max(1, round(study.seconds / of_an_epoch)))
+    model = row.build(config.seed)
     return model, fit(model, row.learn_from(training), validation, config), config
 
 
 def _seconds_of_a_step(row: Row, training: UndersampledCines, config: TrainConfig) -> float:
     """Time of one core, the median of a few steps of a network of its own."""
-    make = row.network if callable(row.network) else lambda: methods.build(row.network)
-    model = row.alter(make())
+    model = row.build(config.seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-9)
     lasted = []
     for batch in [training[i] for i in range(_AT_ONCE)]:
@@ -293,8 +296,6 @@ def measured(name: str) -> dict[str, Any]:
 
 def table(found: Sequence[Mapping]) -> str:
     """The comparison as a table in Markdown."""
-    from tabulate import tabulate
-
     lines = [
         {
             "world": one["world"],
@@ -309,7 +310,7 @@ def table(found: Sequence[Mapping]) -> str:
         }
         for one in found
     ]
-    return tabulate(lines, headers="keys", tablefmt="github", disable_numparse=True)
+    return of_lines(lines)
 
 
 @house_style

@@ -35,7 +35,7 @@ def test_model_answers_are_those_of_the_notebooks():
     text = lecturer.model_answers()
     for source in SOURCES:
         for cell in jupytext.read(source).cells:
-            if answer := re.match(lecturer.ANSWERED, cell.source, re.DOTALL):
+            if answer := lecturer.ANSWERED.match(cell.source):
                 assert text.count(f"> **Predict {answer[1]}.**") == 1, answer[1]
     assert text.count("*Answer.*") == len(re.findall(r"\*\*Predict \d", text)) > 40
 

@@ -1,6 +1,7 @@
 """Studies: paired intervals, runs that are kept, area changes and lesions."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 import torch
 
 from dmri_helpers import methods
+from dmri_helpers.cli.output import UsageError
+from dmri_helpers.cli.studies import Study
 from dmri_helpers.data import UndersampledCines, open_cine
 from dmri_helpers.operators import ForwardModel
 from dmri_helpers.sampling import ky_t_mask
@@ -237,6 +240,28 @@ def test_a_lesion_moves_with_the_wall(beating):
     assert failures.wall((beating == 1).int(), 0.0) is None, "no muscle"
     expected = 0.3 * shape
     assert failures._seen(expected, expected) == pytest.approx(1) and failures._seen(0 * shape, expected) == 0
+
+
+def test_the_wall_of_an_image_that_is_not_square(beating):
+    higher = torch.nn.functional.pad(beating, (0, 0, 30, 0))
+    places = failures.wall(higher, 0.0)
+    torch.testing.assert_close(places, failures.wall(beating, 0.0) + torch.tensor([30.0, 0.0]))
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        ({"name": "heart", "only": ("ours",)}, "--only ours: expected a study of networks"),
+        ({"name": "arena", "only": ("theirs",)}, "--only theirs: expected some of ours, "),
+        ({"name": "heart", "data": "cines.npz"}, "--data cines.npz: expected the study robustness"),
+        ({"name": "arena"}, "needs the package deepinv"),
+    ],
+)
+def test_options_of_another_study_are_refused_before_anything_is_made(options, said, tmp_path, monkeypatch):
+    monkeypatch.setattr("dmri_helpers.cli.studies.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=re.escape(said)):
+        Study(**options, out=tmp_path / "out")()
+    assert not (tmp_path / "out").exists()
 
 
 def test_scans_that_go_wrong_are_wrong_on_the_lines_that_are_late():
