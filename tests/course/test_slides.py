@@ -77,4 +77,4 @@ def test_a_deck_opens_from_disk_and_obeys_the_keys(deck, page):
     page.keyboard.press("ArrowRight")
     page.keyboard.press("End")
     page.keyboard.press("ArrowLeft")
-    assert page.url.endswith(f"#{page.locator('.slide').count() - 1}")
+    page.wait_for_function("location.hash === '#' + (document.querySelectorAll('.slide').length - 1)")
