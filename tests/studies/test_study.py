@@ -205,6 +205,9 @@ def test_area_change_of_disks(beating):
     assert heart.area_change((largest, smallest)) == pytest.approx(100 * (1 - min(true) / max(true)))
     still = heart.areas(cine.mean(0).expand_as(cine), beating)
     assert heart.area_change(still) == 0, "nothing moves in a mean over time"
+    assert heart.thickening((largest, smallest), beating) == pytest.approx(100 * (11 / 6 - 1), abs=3), (
+        "radii 16, 10, 5"
+    )
 
 
 def test_agreement_is_for_all_and_for_every_group():
@@ -215,9 +218,17 @@ def test_agreement_is_for_all_and_for_every_group():
             "group": group,
             "psnr": 30.0,
             **dict.fromkeys(
-                ("area_change_full", "area_change_labels", "largest_full", "smallest_full"), 50.0
+                (
+                    "area_change_full",
+                    "area_change_labels",
+                    "largest_full",
+                    "smallest_full",
+                    "thickening_full",
+                ),
+                50.0,
             ),
             "area_change": 50.0 + shift,
+            "thickening": 51.0,
             "largest": 50.0,
             "smallest": 55.0,
         }
@@ -228,6 +239,7 @@ def test_agreement_is_for_all_and_for_every_group():
     summary = {one["group"]: one for one in heart.summarise(rows)}
     assert summary["normal"]["bias"] == 0 and summary["normal"]["limits"] == pytest.approx(1.96 * 2**0.5)
     assert summary["dilated"]["bias"] == 3 and summary["all"]["bias"] == 1.5 and summary["all"]["n"] == 4
+    assert summary["all"]["bias_thickening"] == 1 and summary["all"]["limits_thickening"] == 0
     assert summary["all"]["bias_largest"] == 0 and summary["all"]["bias_smallest"] == pytest.approx(10)
 
 
