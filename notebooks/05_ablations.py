@@ -24,7 +24,7 @@
 #
 # **You need** notebooks [03](03_network.ipynb) (the network) and [04](04_training.ipynb) (training).
 #
-# **Time:** reading and running about 55 minutes, exercises about 35, deeper sections about 10 and 15.
+# **Time:** reading and running about 55 minutes, exercises about 35, deeper sections about 13 and 15.
 
 # %% [markdown]
 # > **Assignment, part c.** *Add dropout and a dynamic learning rate. Do test PSNR and SSIM
@@ -637,6 +637,21 @@ for metric in ("psnr", "ssim"):
 # Where the networks err in different ways, their errors partly cancel. The squared error of the mean is never above the
 # mean of the squared errors. The price is three times the time.
 
+# %% [markdown] tags=["deeper"]
+# ## Deeper: More rows, more seeds, both worlds (3 min)
+#
+# The networks above were trained on magnitudes, most of them once. `dmri study pieces` trained smaller ones in the
+# scanner's world, every row with three seeds. It also takes the attention apart, and leaves out weight decay.
+
+# %% tags=["deeper"]
+from dmri_helpers.studies import study
+
+Markdown(study.table(study.measured("pieces")["compared"]))
+
+# %% [markdown] tags=["deeper"]
+# **Table 5.4.** Differences from the dual U-Net, with intervals over cines and seeds. Find the largest one. Is it a
+# piece of the network?
+
 # %% [markdown]
 # ## 5.9 The report's claims, and ours (5 min)
 #
@@ -662,7 +677,7 @@ for claim, ((mean_a, sd_a), (mean_b, sd_b), a, b) in claims.items():
 Markdown("\n".join(table))
 
 # %% [markdown]
-# **Table 5.4.** Four differences of the report, what chance in the cines explains of each, and the same change here.
+# **Table 5.5.** Four differences of the report, what chance in the cines explains of each, and the same change here.
 # Two of the report's differences are smaller than chance. Two are far larger.
 
 # %% [markdown]

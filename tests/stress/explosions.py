@@ -62,7 +62,7 @@ def main() -> None:
                 {"planted": kind, "epoch": epoch, "went_back": times, "psnr": psnr, "lost": calm - psnr}
             )
     command = "python tests/stress/explosions.py"
-    within = sum(row["went_back"] == 1 and row["lost"] <= ALLOWED for row in rows)
+    within, undone = sum(row["lost"] <= ALLOWED for row in rows), sum(row["went_back"] for row in rows)
     record(
         ROOT / "figures/reliability/explosions.json",
         command=command,
@@ -70,8 +70,8 @@ def main() -> None:
         allowed=ALLOWED,
         rows=rows,
     )
-    said = f"{within} of {len(rows)} end within {ALLOWED} dB of the undisturbed run ({calm:.2f} dB), "
-    said += f"{machine()['machine']}, {date.today()}: `{command}`"
+    said = f"{within} of {len(rows)} end within {ALLOWED} dB of the undisturbed run ({calm:.2f} dB); {undone} times a "
+    said += f"run went back. {machine()['machine']}, {date.today()}: `{command}`"
     lines = [[kind, *(f"{row['lost']:+.2f}" for row in rows if row["planted"] == kind)] for kind in KINDS]
     header = ["what is lost (dB), planted in epoch", *map(str, EPOCHS)]
     page = ROOT / "site" / "reliability.md"
