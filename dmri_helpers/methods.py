@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
-from . import classical
+from . import classical, fourier
 from .networks import DualUNet, ResNet3D, StandAlone, XFResNet3D
 from .operators import ForwardModel
 from .profiles import DualUNetConfig, UnrolledConfig
@@ -31,6 +31,12 @@ CLASSICAL: dict[str, Reconstruct] = {
 }
 NETWORKS = {"dual_unet": DualUNetConfig, "unrolled": UnrolledConfig}
 WEIGHTS = Path(__file__).parent / "weights"
+FOUR: tuple[tuple[int, ...], ...] = (
+    (),
+    (-3,),
+    (-1,),
+    (-3, -1),
+)  # axes along which `mean_of_four` turns a cine
 
 
 def build(config: NetworkConfig, seed: int = 0) -> torch.nn.Module:
@@ -121,6 +127,33 @@ def load(method: str | Path) -> Reconstruct:
         known = ", ".join([*CLASSICAL, *shipped()])
         raise ValueError(f"{method}: found no such method or weights; expected {known}, or a run folder")
     return read_weights(file)
+
+
+def turned(
+    reconstruct: Reconstruct, kspace: torch.Tensor, A: ForwardModel, axes: tuple[int, ...]
+) -> torch.Tensor:
+    """What a method makes of a cine that is reversed along time (-3), readout (-1) or both, turned back.
+
+    Mirroring an image mirrors its k-space, up to the one line of an even number that has no partner. Going through the
+    image avoids it, and is exact along the readout, of which all samples are measured.
+    """
+    if not axes:
+        return reconstruct(kspace, A)
+    coils = None if A.coils is None else A.coils.flip(axes)
+    B = ForwardModel(A.mask.flip(-3) if -3 in axes else A.mask, coils, A.noise)
+    return reconstruct(fourier.fft2c(fourier.ifft2c(kspace).flip(axes)) * B.lines, B).flip(axes)
+
+
+def mean_of_four(reconstruct: Reconstruct) -> Reconstruct:
+    """The mean of the images of a cine as it is, backwards in time, mirrored along the readout, and both.
+
+    A network makes other errors in each of them, and they cancel in part; it takes four times as long.
+    """
+
+    def averaged(kspace: torch.Tensor, A: ForwardModel) -> torch.Tensor:
+        return sum(turned(reconstruct, kspace, A, axes) for axes in FOUR) / len(FOUR)
+
+    return averaged
 
 
 def load_pretrained(name: str) -> torch.nn.Module:

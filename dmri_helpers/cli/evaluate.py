@@ -29,6 +29,8 @@ class Undersampling(ChoosesSeries):
     method: str
     """zero_filled, temporal_mean, view_sharing, conjugate_view_sharing, cg_sense, low_rank_sparse, kt_tv; dual_unet,
     unrolled or another shipped network; a run folder or a weights file; bart, where the BART toolbox is installed"""
+    mean_of_four: bool = False
+    """the mean of four images: of the cine, of the cine backwards in time, mirrored, and both; four times the time"""
     data: str = field(default_factory=profiles.data_source)
     """'phantom', or cines or k-space: .npz, .npy, NIfTI, DICOM (file or folder), MATLAB, HDF5, ISMRMRD, BART; see
     dmri import"""
@@ -57,12 +59,14 @@ class Undersampling(ChoosesSeries):
     def open(self, measured: bool = False) -> tuple[Callable, Any]:
         """The reconstruction, and the cines undersampled with one mask for all, or k-space that was ``measured`` so."""
         from ..data import UndersampledCines
-        from ..methods import load
+        from ..methods import load, mean_of_four
         from ..sampling import ky_t_mask
 
         if not 0 <= self.mask_seed < 2**63:
             raise UsageError(f"--mask-seed {self.mask_seed}: expected a number from 0 to 2^63 - 1")
         reconstruct = find_bart() if self.method == "bart" else load(self.method)
+        if self.mean_of_four:
+            reconstruct = mean_of_four(reconstruct)
         cines = open_source(self.data, self.limit, measured, seed=EVALUATION_SEED, series=self.series)
         if self.is_measured(cines):
             print(f"dmri: note: {cines.source}: the lines are those that were measured", file=sys.stderr)
@@ -128,7 +132,7 @@ class Undersampling(ChoosesSeries):
     @property
     def name(self) -> str:
         """The method without folders."""
-        return Path(self.method).name
+        return Path(self.method).name + (", mean of four" if self.mean_of_four else "")
 
 
 @dataclass(frozen=True, kw_only=True)

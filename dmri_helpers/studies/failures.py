@@ -4,6 +4,7 @@ Everything is planted into phantoms that no shipped network was trained on, in t
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from tqdm import tqdm
 
 from .. import methods, metrics, plotting
 from ..data import Cines, UndersampledCines, open_cine, phantom_truth
-from ..operators import ForwardModel
 from ..plotting import COLORS
 from ..plotting.style import house_style
 from ..results.files import write_text
@@ -184,7 +184,9 @@ def spread(n: int) -> list[dict[str, Any]]:
     found, ratios = [], []
     for i in tqdm(range(n), "spread", unit="cine"):
         kspace, A, target = UndersampledCines(cines, 5, seed=1000 + i, **SCANNER)[i]
-        images = torch.stack([_turned(network, kspace, A, axes) for axes in ((), (-3,), (-1,), (-3, -1))])
+        images = torch.stack(
+            [magnitude(partial(methods.turned, network, axes=axes), kspace, A) for axes in methods.FOUR]
+        )
         around = (
             torch.nn.functional.max_pool2d((labels[i] > 0).float().amax(0)[None, None], 9, 1, 4)[0, 0] > 0
         )
@@ -205,20 +207,6 @@ def spread(n: int) -> list[dict[str, Any]]:
     for row, ratio in zip(found[half:], ratios[half:], strict=True):
         row["holds_scaled"] = float((ratio < factor * _INTERVAL).float().mean())
     return found
-
-
-def _turned(network: Callable, kspace: torch.Tensor, A: ForwardModel, axes: Sequence[int]) -> torch.Tensor:
-    """The magnitude that a network makes of a cine that is reversed along these axes, turned back.
-
-    Mirroring an image along ``x`` mirrors its k-space, up to the one line of an even number that has no partner, which
-    is avoided by going through the image: the columns of a mask are all measured.
-    """
-    if not axes:
-        return magnitude(network, kspace, A)
-    whole = ForwardModel(torch.ones_like(A.mask))
-    mirrored = whole(whole.adjoint(kspace).flip(axes))
-    mask = A.mask.flip(1) if -3 in axes else A.mask
-    return magnitude(network, mirrored, ForwardModel(mask, noise=A.noise)).flip(axes)
 
 
 def summarise(found: Mapping[str, Sequence[Mapping]]) -> dict[str, list[dict[str, Any]]]:

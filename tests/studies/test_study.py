@@ -290,16 +290,15 @@ def test_scans_that_go_wrong_are_wrong_on_the_lines_that_are_late():
         assert 0 < changed.sum() <= late
 
 
-def test_spread_turns_images_back():
-    """The zero-filled image knows no direction, so all four images are the same and the errors are not held."""
+@pytest.mark.parametrize("name", ["zero_filled", "cg_sense"])
+def test_methods_that_know_no_direction_return_the_same_mean_of_four(name):
     cines = open_cine("phantom", n=1, shape=(6, 96, 32))
-    kspace, A, _ = UndersampledCines(cines)[0]
-    zero_filled = methods.load("zero_filled")
-    plain = failures._turned(zero_filled, kspace, A, ())
-    for axes in ((-3,), (-1,), (-3, -1)):
-        torch.testing.assert_close(
-            failures._turned(zero_filled, kspace, A, axes), plain, atol=1e-5, rtol=1e-4
-        )
+    kspace, A, _ = UndersampledCines(cines, phase=1, coils=3)[0]
+    method = methods.load(name)
+    turned = [methods.turned(method, kspace, A, axes) for axes in methods.FOUR]
+    for one in turned:
+        torch.testing.assert_close(one, turned[0], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(methods.mean_of_four(method)(kspace, A), sum(turned) / 4)
 
 
 def test_failures_are_summarised_and_drawn():
