@@ -554,8 +554,8 @@ from dmri_helpers.studies import heart, study
 Markdown(heart.table(study.measured("heart")["summary"]))
 
 # %% [markdown]
-# **Table 4.3.** Mean difference ± 1.96 standard deviations (*limits of agreement*). Compare k-t TV with `unrolled`,
-# once in PSNR and once in the area change.
+# **Table 4.3.** Mean difference ± 1.96 standard deviations (*limits of agreement*). The wall's outer contour is
+# that of the labels. Compare k-t TV with `unrolled` in PSNR and in the area change.
 
 # %% [markdown]
 # ## 4.10 A mistake on purpose: dropout that is still on (3 min)
