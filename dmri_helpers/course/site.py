@@ -22,7 +22,7 @@ from ..results.tables import cells, ladder, render, score
 from ..widgets.explorers import laboratory
 from ..widgets.live import Live, page_files, script
 from .lecturer import goals_text
-from .notebooks import ROOT, Build, digest, execute_notebook, package_files, sources
+from .notebooks import ROOT, Build, digest, execute_notebook, package_files, sources, tidy
 from .paper import MOST_PAGES, TEMPLATE, paper_pages
 from .quizzes import quiz_text
 from .render import PAPER, PDF, find_browser, page_count, print_pdf, render_pages, replace_report
@@ -88,6 +88,8 @@ def build_report(
         pdfs = [print_pdf(pages, pages.with_name("single"), browser)]
         if template.exists() and browser is not None:
             pdfs.append(print_pdf(paper, paper.with_name("single"), browser, PAPER))
+        for path in executed:
+            write(pages.with_name("html") / "_sources" / "chapters" / path.name, _download(path))
         replace_report(out, pages.with_name("html"), pdfs, stamp)
 
     print(f"\nSite: {out / 'index.html'}   (profile {run.profile}, data {run.source})")
@@ -155,7 +157,7 @@ def _with_linked_files(pages: dict[str, bytes]) -> dict[str, bytes]:
 
 def _chapter(executed: Path) -> bytes:
     """Turn an executed notebook into a chapter, with alternative texts of figures, folded solutions and a quiz."""
-    notebook = nbformat.read(executed, as_version=4)
+    notebook = tidy(nbformat.read(executed, as_version=4))
     if quiz := quiz_text(executed.stem):
         notebook.cells.append(nbformat.v4.new_markdown_cell(f"## Five questions\n\n{quiz}", id="quiz"))
     for before, cell in zip([None, *notebook.cells], notebook.cells, strict=False):
@@ -175,6 +177,16 @@ def _chapter(executed: Path) -> bytes:
         if is_solution:
             prompts = {"code_prompt_show": "Solution", "code_prompt_hide": "Hide the solution"}
             cell.metadata.setdefault("mystnb", {}).update(prompts)
+    return nbformat.writes(notebook).encode()
+
+
+def _download(executed: Path) -> bytes:
+    """The notebook behind a page's download button: as people run it, and sliders as pictures until they do."""
+    notebook = tidy(nbformat.read(executed, as_version=4))
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                output.data.pop("text/html", None)
     return nbformat.writes(notebook).encode()
 
 

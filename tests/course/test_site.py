@@ -331,6 +331,24 @@ def test_assets_stand_once_and_only_what_pages_ask_for(course):
     assert sum(path.stat().st_size for path in folder.iterdir()) < 9_000_000
 
 
+def test_the_download_is_the_notebook_as_people_run_it(course):
+    notebook = nbformat.read(course.out / "_sources" / "chapters" / "01_small.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    assert [cell.source for cell in notebook.cells] == [
+        cell.source for cell in course.executed("01_small").cells
+    ]
+    outputs = [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert sum("image/png" in data for data in outputs) == 3 and not any(
+        "text/html" in data for data in outputs
+    )
+
+
+def test_only_what_pages_load_is_there(course):
+    assert not list(course.out.rglob("*.map")) and not (course.out / "_static" / "locales").exists()
+    mathjax = course.out / "_static" / "mathjax"
+    assert sum(path.stat().st_size for path in mathjax.rglob("*") if path.is_file()) < 2_500_000
+
+
 @pytest.mark.browser
 def test_figures_formulas_solutions_and_the_assignment(course, page):
     page.goto((course.out / "chapters" / "01_small.html").as_uri())
