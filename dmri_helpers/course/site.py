@@ -20,7 +20,7 @@ from ..results.files import write
 from ..results.names import NAMES, WORLDS
 from ..results.tables import cells, ladder, render, score
 from ..widgets.explorers import laboratory
-from ..widgets.live import Live, page_files, script
+from ..widgets.live import Live, page_files, scripts
 from .lecturer import goals_text
 from .notebooks import ROOT, Build, digest, execute_notebook, package_files, sources, tidy
 from .paper import MOST_PAGES, TEMPLATE, paper_pages
@@ -225,17 +225,16 @@ def _in_the_margin(found: re.Match) -> str:
 def _live(executed: list[Path], run: Build) -> dict[str, bytes]:
     """What the explorers of these chapters load, as files beside the pages, and the landing page's own explorer."""
     heart = landing()
-    pages = {name: script(name, content) for name, content in heart.own.items()}
+    pages = scripts(heart.own)
     asked = {
         name
         for path in executed
         for name in re.findall(r"(?:cine|film|images?)-[0-9a-f]{12}", path.read_text())
     }
     for path in run.assets.glob("*.js"):
-        if path.stem in asked:
-            pages[path.stem] = path.read_bytes()
-    files = {f"_static/live/{name}.js": content for name, content in pages.items()}
-    files |= {f"_static/live/{name}": content for name, content in page_files().items()}
+        if path.name.partition(".")[0] in asked:
+            pages[path.name] = path.read_bytes()
+    files = {f"_static/live/{name}": content for name, content in (pages | page_files()).items()}
     return files | {"generated/heart.md": f"```{{raw}} html\n{heart.html}\n```\n".encode()}
 
 

@@ -156,6 +156,13 @@ def test_networks_compute_what_pytorch_computes(networks_on_disk, page, world):
         assert found["ssim"] == pytest.approx(scores["ssim"], abs=0.03 if noise else 1e-4), name
 
 
+def test_no_script_of_a_page_is_long():
+    """A browser compiles a script at a stretch: with one of 5 MB the page stood still for 150 ms and more."""
+    files = live.page_files()
+    assert max(map(len, files.values())) < 550_000
+    assert sum(name.startswith("unrolled") for name in files) > 1
+
+
 def test_runtime_has_its_licence():
     runtime = live.HERE / "runtime"
     assert (
