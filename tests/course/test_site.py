@@ -322,6 +322,28 @@ def test_landing_page_measures_a_heart_again_at_every_move(course, page):
     assert "192 of 192 lines" in heart.locator(".dmri-told").inner_text()
 
 
+def test_landing_page_measures_a_heart_in_firefox(course, firefox):
+    """No request and no complaint either, as the fixture watches."""
+    firefox.open((course.out / "index.html").as_uri())
+    scores = """(async () => {
+      const heart = document.querySelector(".dmri-live"), columns = () => [...heart.querySelectorAll(".dmri-column")];
+      heart.scrollIntoView();
+      const settled = async () => {
+        while (!columns().length || !columns().every(one => one.dataset.done))
+          await new Promise(go => setTimeout(go, 20));
+        return columns().map(one => JSON.parse(one.dataset.result).psnr).join(" ");
+      };
+      const before = await settled(), slider = heart.querySelector("input[aria-label=acceleration]");
+      slider.value = 0;
+      slider.dispatchEvent(new Event("input"));
+      return `${before} ${await settled()}`;
+    })()"""
+    found = [float(score) for score in firefox.evaluate(scores).split()]
+    assert (
+        len(found) == 6 and max(found[:3]) < 45 and min(found[3:]) > 60
+    )  # every line is measured at the end
+
+
 def test_assets_stand_once_and_only_what_pages_ask_for(course):
     folder = course.out / "_static" / "live"
     names = {path.name for path in folder.iterdir()}
