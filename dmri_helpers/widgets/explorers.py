@@ -20,8 +20,8 @@ from ..sampling import achieved_acceleration, ky_t_mask
 from .live import NETWORKS, Live, packed
 from .poster import Panel, error_image, logarithmic, strip, to_bytes
 
-SIMPLE = "zero_filled", "temporal_mean", "view_sharing", "conjugate_view_sharing", "kt_tv"
-"""Methods of `classical` that the page knows for one coil; `low_rank_sparse` is not among them."""
+SIMPLE = "zero_filled", "temporal_mean", "view_sharing", "conjugate_view_sharing", "kt_tv", "low_rank_sparse"
+"""Methods of `classical` that the page knows, for one coil."""
 SHORT = {
     "truth": "fully sampled",
     "error": "|error| × 5",

@@ -1,7 +1,7 @@
 /* The explorers and the viewer: one module, with a kernel (anywidget) and without one (shim.js). Above it in the module
    stand physics.js, worker.js and files.js, and ERROR_COLORS, the colour map of errors. */
 const NAMES = {zero_filled: "zero-filled", temporal_mean: "temporal mean", view_sharing: "view sharing",
-  conjugate_view_sharing: "conjugate view sharing", kt_tv: "k-t TV", cascades_5: "5 cascades", unrolled: "unrolled"};
+  conjugate_view_sharing: "conjugate view sharing", kt_tv: "k-t TV", low_rank_sparse: "low rank + sparse", cascades_5: "5 cascades", unrolled: "unrolled"};
 const GRAY = Uint32Array.from({length: 256}, (_, v) => 0xff000000 | v * 0x010101);
 const FIRE = Uint32Array.from({length: 256}, (_, v) => 0xff000000 | [0, 1, 2].reduce((sum, c) => sum | ERROR_COLORS[3 * v + c] << 8 * c, 0));
 const P = physics();

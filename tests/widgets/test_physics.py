@@ -27,7 +27,7 @@ RECONSTRUCT = """([levels, shape, world, level, method]) => {
   const m = S.lines(P.mask(shape, {acceleration: 3, center_lines: 7, density: "quadratic", seed: 2}));
   let image;
   if (S.simple[method]) image = S.along(S.simple[method](h, m), true);
-  else for (const steps = S.totalVariation(h, m, level); !image;)
+  else for (const steps = S.iterative[method](h, m, level); !image;)
     image = (step => step.done && step.value)(steps.next());
   const found = S.magnitude(image), plain = part => Array.from(part);
   return {...P.psnr(found, cine, shape), ssim: P.ssim(found, cine, shape), h: level ? h.map(plain) : null};
