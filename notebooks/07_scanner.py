@@ -25,7 +25,7 @@
 # **You need** notebooks [02](02_aliasing.ipynb) (forward model, adjoint) and [06](06_unrolled_dc.ipynb) (data
 # consistency).
 #
-# **Time:** reading and running about 60 minutes, exercises about 35, deeper sections about 15 and 15.
+# **Time:** reading and running about 60 minutes, exercises about 35, deeper sections about 18 and 15.
 
 # %% [markdown]
 # So far images were magnitudes, measured by one perfect coil. A scanner measures images with a phase, through several
@@ -361,7 +361,7 @@ figure
 # of section 7.2.
 
 # %% [markdown] tags=["deeper"]
-# ## Deeper: The g-factor (9 min)
+# ## Deeper: The g-factor (12 min)
 #
 # The *g-factor* says how much more noise SENSE has than fewer data explain:
 #
@@ -449,6 +449,28 @@ plotting.maps(at_four, "g-factor", (1, g_maps["R = 4, replicas"][body].quantile(
 # </details>
 
 # %% [markdown] tags=["deeper"]
+# How many coils are enough? The slider takes some of the eight, all around the body, and SENSE unfolds anew.
+#
+# > **Predict 7.4.** At $R = 4$, can three coils unfold anything? Where? And what happens to the g-factor of eight coils
+# > when you take one away?
+
+# %% tags=["deeper"]
+widgets.coil_explorer(frame[0, 0], known[0, :, 0], acceleration=2, noise=level)
+
+# %% [markdown] tags=["deeper"]
+# **Figure 7.7.** One frame from every $R$-th line of some of the coils: zero-filled, unfolded by SENSE, its error, and
+# its g-factor. Where $R$ pixels of the body lie on each other and fewer coils see them, the image stays empty.
+
+# %% [markdown] tags=["deeper"]
+# <details><summary>Answer to 7.4</summary>
+#
+# A stack of four pixels needs four equations. Three coils unfold a stack only where one of its pixels is air; the line
+# above the pictures says how much of the body stays empty. Fewer coils tell the pixels of a stack apart less well,
+# so $g$ grows.
+#
+# </details>
+
+# %% [markdown] tags=["deeper"]
 # ### Exercise 7.3 · The g-factor for any R ★★★
 #
 # Write `g_factor(maps, R)`. From maps `(c, y, x)`, complex and of any scale, it makes the g-factor `(y, x)`, float32.
@@ -506,7 +528,7 @@ plotting.maps(
 )  # fmt: skip
 
 # %% [markdown]
-# **Figure 7.7.** Magnitude of the noise covariance, in units of the variance of one coil. Which coils share most?
+# **Figure 7.8.** Magnitude of the noise covariance, in units of the variance of one coil. Which coils share most?
 
 # %% [markdown] tags=["report"]
 # Least squares expects *white* noise: uncorrelated, and equally strong in all coils. *Prewhitening* mixes the coils
@@ -514,7 +536,7 @@ plotting.maps(
 # Whiten both, or neither.
 
 # %% [markdown]
-# > **Predict 7.4.** SENSE without prewhitening still removes all aliasing. What does it lose?
+# > **Predict 7.5.** SENSE without prewhitening still removes all aliasing. What does it lose?
 
 # %% tags=["nbval-check-output"]
 white = coil_array.whitened(noise_scan, measured_covariance)[0].flatten(1)
@@ -536,7 +558,7 @@ for name, value in strength.items():
     print(f"noise in the image {name}: {value:.4f}")
 
 # %% [markdown]
-# <details><summary>Answer to 7.4</summary>
+# <details><summary>Answer to 7.5</summary>
 #
 # It loses signal-to-noise, because its weights are not those of least variance. The image shows no mistake. It only has
 # more noise than necessary, as the two printed numbers say.
@@ -577,7 +599,7 @@ kspace, A, target = scans[0]
 print(f"k-space {tuple(kspace.shape)}, maps {tuple(A.coils.shape)}, noise {A.noise.item():.3f}")
 
 # %% [markdown]
-# > **Predict 7.5.** CG-SENSE uses the coils, but only one frame at a time.
+# > **Predict 7.6.** CG-SENSE uses the coils, but only one frame at a time.
 # > [View sharing](../site/conventions.md#term-view-sharing) uses time, but not the coils. k-t total variation uses
 # > both. Put them in order, for the whole image and for the moving heart.
 
@@ -609,10 +631,10 @@ results.record(
 figure
 
 # %% [markdown]
-# **Figure 7.8.** The same ladder drawn. Compare the PSNR of the whole image with that of the moving heart.
+# **Figure 7.9.** The same ladder drawn. Compare the PSNR of the whole image with that of the moving heart.
 
 # %% [markdown]
-# <details><summary>Answer to 7.5</summary>
+# <details><summary>Answer to 7.6</summary>
 #
 # Table 7.2 gives the order. Methods that use time can take still tissue from other frames; in the moving heart such a
 # line comes from the wrong time. CG-SENSE has only the few lines of one frame, so its noise is strong. The network was
@@ -627,7 +649,7 @@ shown = {"fully sampled": target[0]} | {results.NAMES[name]: images[name][0] for
 plotting.xt_profiles(shown, busiest)
 
 # %% [markdown]
-# **Figure 7.9.** One column over time, through the heart. Look for edges that move, for noise, and for smearing over
+# **Figure 7.10.** One column over time, through the heart. Look for edges that move, for noise, and for smearing over
 # time.
 
 # %%
@@ -635,7 +657,7 @@ movie = {name: shown[name] for name in ("fully sampled", "k-t TV", "unrolled")}
 widgets.cine_viewer(movie, errors_against="fully sampled", error_scale=5, column=busiest)
 
 # %% [markdown]
-# **Figure 7.10.** Truth, k-t total variation and the cascade under one frame slider, with errors five times brighter.
+# **Figure 7.11.** Truth, k-t total variation and the cascade under one frame slider, with errors five times brighter.
 
 # %% [markdown] tags=["deeper"]
 # ### Deeper: The data step with coils (4 min)
@@ -707,7 +729,7 @@ bright = max(film.abs().quantile(0.995).item() for film in films.values())
 widgets.cine_viewer(films, window=(0, bright), column=busiest)
 
 # %% [markdown]
-# **Figure 7.11.** Two movies from raw data: CG-SENSE and the cascade. There is no truth to compare with. Look at edges
+# **Figure 7.12.** Two movies from raw data: CG-SENSE and the cascade. There is no truth to compare with. Look at edges
 # and motion, since whitened coils change the brightness a little.
 
 # %% [markdown]
@@ -717,7 +739,7 @@ widgets.cine_viewer(films, window=(0, bright), column=busiest)
 # Everything runs, and no shape is wrong.
 
 # %% [markdown]
-# > **Predict 7.6.** What will SENSE at $R = 2$ show? And which number, computed without any truth, shows the mistake?
+# > **Predict 7.7.** What will SENSE at $R = 2$ show? And which number, computed without any truth, shows the mistake?
 
 # %%
 other_maps = coil_array.coil_maps(n_coils, (n_even, n_columns), seed + 5) * body
@@ -739,10 +761,10 @@ figure.set_dpi(65)
 figure
 
 # %% [markdown]
-# **Figure 7.12.** SENSE at $R = 2$ with the right and with the wrong maps, errors five times brighter.
+# **Figure 7.13.** SENSE at $R = 2$ with the right and with the wrong maps, errors five times brighter.
 
 # %% [markdown]
-# <details><summary>Answer to 7.6</summary>
+# <details><summary>Answer to 7.7</summary>
 #
 # The image is shaded and keeps copies of the body. The misfit $\lVert A \hat m - y\rVert$ shows the mistake: no image
 # explains these data with these maps. Forgotten prewhitening has no such sign. It only adds noise (section 7.6).

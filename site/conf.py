@@ -27,6 +27,7 @@ nb_mime_priority_overrides = [
     ("singlehtml", "application/vnd.jupyter.widget-view+json", None),
     ("singlehtml", "image/png", 1),  # the PDF shows strips in place of sliders
 ]
+mathjax3_config = {"options": {"enableMenu": False}}  # its menu would load what the report leaves out
 myst_enable_extensions = ["amsmath", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 myst_links_external_new_tab = True

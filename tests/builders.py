@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from dmri_helpers import widgets
+from dmri_helpers.data.phantom.coils import coil_maps
 from dmri_helpers.sampling import ky_t_mask
 from dmri_helpers.widgets import live
 from dmri_helpers.widgets.live import Live
@@ -51,7 +52,18 @@ def reconstruction_explorer(cine=None, columns=("view_sharing", "kt_tv")) -> Liv
     return widgets.reconstruction_explorer(cine, columns, center_lines=5, column=20)
 
 
-EXPLORERS = [mask_explorer, kspace_explorer, consistency_explorer, reconstruction_explorer]
+def coil_explorer(shape: tuple[int, int] = (96, 96)) -> Live:
+    return widgets.coil_explorer(*bodies(shape))
+
+
+def bodies(shape: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """A complex image, and eight coil maps of it that end with the body."""
+    blob = torch.from_numpy(moving_blob((2, *shape))[0])
+    body = torch.from_numpy(beating_disk(1, max(shape))[0])[: shape[0], : shape[1]] > 0.1
+    return blob * body * np.exp(0.7j), coil_maps(8, shape, 0)[0, :, 0] * body
+
+
+EXPLORERS = [mask_explorer, kspace_explorer, consistency_explorer, reconstruction_explorer, coil_explorer]
 
 
 def page_on_disk(folder: Path, make) -> str:

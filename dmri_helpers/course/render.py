@@ -14,6 +14,8 @@ PDF = "dynamic-mri-reconstruction.pdf"
 """The whole course as one book."""
 PAPER = "report.pdf"
 """The report that one hands in."""
+MATHJAX = "tex-chtml.js", "output/chtml/fonts/woff-v2", "input/tex/extensions"
+"""What pages load of MathJax, whose other forms, languages and menus would be 8 MB of 10."""
 
 
 def render_pages(pages: Path, target: Path, builder: str) -> None:
@@ -102,8 +104,11 @@ def replace_report(out: Path, rendered: Path, pdfs: list[Path | None], stamp: st
     fresh, old = out.with_name(f"{out.name}.new"), out.with_name(f"{out.name}.old")
     for path in (fresh, old):
         shutil.rmtree(path, ignore_errors=True)
-    unused = ("mml-*.js", "tex-svg*.js", "tex-mml-*.js", "tex-chtml-*.js", "node-main.js")  # parts of MathJax
-    shutil.copytree(rendered, fresh, ignore=shutil.ignore_patterns(*unused))
+    shutil.copytree(rendered, fresh, ignore=shutil.ignore_patterns("mathjax", "*.map", "locales"))
+    for part in MATHJAX:
+        there, here = (folder / "_static" / "mathjax" / part for folder in (rendered, fresh))
+        here.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(there, here) if there.is_file() else shutil.copytree(there, here)
     for pdf in filter(None, pdfs):
         shutil.copy(pdf, fresh)
     (fresh / ".stamp").write_text(stamp)

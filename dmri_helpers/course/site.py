@@ -20,9 +20,9 @@ from ..results.files import write
 from ..results.names import NAMES, WORLDS
 from ..results.tables import cells, ladder, render, score
 from ..widgets.explorers import laboratory
-from ..widgets.live import Live, page_files, script
+from ..widgets.live import Live, page_files, scripts
 from .lecturer import goals_text
-from .notebooks import ROOT, Build, digest, execute_notebook, package_files, sources
+from .notebooks import ROOT, Build, digest, execute_notebook, package_files, sources, tidy
 from .paper import MOST_PAGES, TEMPLATE, paper_pages
 from .quizzes import quiz_text
 from .render import PAPER, PDF, find_browser, page_count, print_pdf, render_pages, replace_report
@@ -88,6 +88,8 @@ def build_report(
         pdfs = [print_pdf(pages, pages.with_name("single"), browser)]
         if template.exists() and browser is not None:
             pdfs.append(print_pdf(paper, paper.with_name("single"), browser, PAPER))
+        for path in executed:
+            write(pages.with_name("html") / "_sources" / "chapters" / path.name, _download(path))
         replace_report(out, pages.with_name("html"), pdfs, stamp)
 
     print(f"\nSite: {out / 'index.html'}   (profile {run.profile}, data {run.source})")
@@ -155,7 +157,7 @@ def _with_linked_files(pages: dict[str, bytes]) -> dict[str, bytes]:
 
 def _chapter(executed: Path) -> bytes:
     """Turn an executed notebook into a chapter, with alternative texts of figures, folded solutions and a quiz."""
-    notebook = nbformat.read(executed, as_version=4)
+    notebook = tidy(nbformat.read(executed, as_version=4))
     if quiz := quiz_text(executed.stem):
         notebook.cells.append(nbformat.v4.new_markdown_cell(f"## Five questions\n\n{quiz}", id="quiz"))
     for before, cell in zip([None, *notebook.cells], notebook.cells, strict=False):
@@ -175,6 +177,16 @@ def _chapter(executed: Path) -> bytes:
         if is_solution:
             prompts = {"code_prompt_show": "Solution", "code_prompt_hide": "Hide the solution"}
             cell.metadata.setdefault("mystnb", {}).update(prompts)
+    return nbformat.writes(notebook).encode()
+
+
+def _download(executed: Path) -> bytes:
+    """The notebook behind a page's download button: as people run it, and sliders as pictures until they do."""
+    notebook = tidy(nbformat.read(executed, as_version=4))
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                output.data.pop("text/html", None)
     return nbformat.writes(notebook).encode()
 
 
@@ -213,17 +225,16 @@ def _in_the_margin(found: re.Match) -> str:
 def _live(executed: list[Path], run: Build) -> dict[str, bytes]:
     """What the explorers of these chapters load, as files beside the pages, and the landing page's own explorer."""
     heart = landing()
-    pages = {name: script(name, content) for name, content in heart.own.items()}
+    pages = scripts(heart.own)
     asked = {
         name
         for path in executed
         for name in re.findall(r"(?:cine|film|images?)-[0-9a-f]{12}", path.read_text())
     }
     for path in run.assets.glob("*.js"):
-        if path.stem in asked:
-            pages[path.stem] = path.read_bytes()
-    files = {f"_static/live/{name}.js": content for name, content in pages.items()}
-    files |= {f"_static/live/{name}": content for name, content in page_files().items()}
+        if path.name.partition(".")[0] in asked:
+            pages[path.name] = path.read_bytes()
+    files = {f"_static/live/{name}": content for name, content in (pages | page_files()).items()}
     return files | {"generated/heart.md": f"```{{raw}} html\n{heart.html}\n```\n".encode()}
 
 

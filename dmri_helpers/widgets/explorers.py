@@ -1,4 +1,4 @@
-"""The explorers of the course: k-space and masks (notebook 01), data consistency and reconstruction (06).
+"""The explorers of the course: k-space and masks (notebook 01), data consistency and reconstruction (06), coils (07).
 
 Every one computes in the page, in the JavaScript of `physics.js`, which tests hold to the functions of the course.
 Images have the shape ``(y, x)`` and cines ``(t, y, x)``; tensors and arrays are both welcome. Pages get them as bytes.
@@ -20,8 +20,8 @@ from ..sampling import achieved_acceleration, ky_t_mask
 from .live import NETWORKS, Live, packed
 from .poster import Panel, error_image, logarithmic, strip, to_bytes
 
-SIMPLE = "zero_filled", "temporal_mean", "view_sharing", "conjugate_view_sharing", "kt_tv"
-"""Methods of `classical` that the page knows for one coil; `low_rank_sparse` is not among them."""
+SIMPLE = "zero_filled", "temporal_mean", "view_sharing", "conjugate_view_sharing", "kt_tv", "low_rank_sparse"
+"""Methods of `classical` that the page knows, for one coil."""
 SHORT = {
     "truth": "fully sampled",
     "error": "|error| × 5",
@@ -241,12 +241,8 @@ def consistency_explorer(wrong: Mapping[str, Any], reference: Any, mask: Any) ->
     images = torch.stack(
         [torch.as_tensor(image).to(torch.complex64) for image in (reference, *wrong.values())]
     )
-    parts = torch.view_as_real(images).movedim(-1, 1).numpy()
-    scale = float(np.abs(parts).max()) / 32767 or 1.0
-    integers = (parts / scale).round().astype("<i2")
-    name = f"images-{sha256(integers.tobytes()).hexdigest()[:12]}"
-    settings = {"kind": "consistency", "images": name, "shape": images.shape[1:], "names": list(wrong)}
-    settings |= {"mask": sampled.astype(int).tolist(), "scale": scale}
+    stored, own = _complex(images)
+    settings = {"kind": "consistency", "names": list(wrong), "mask": sampled.astype(int).tolist(), **stored}
     truth, first = images[0], images[1]
     error, data = fft2c(first - truth).abs().numpy(), fft2c(truth).abs().numpy()
     left = [100 * np.linalg.norm(error[lines]) / np.linalg.norm(data) for lines in (sampled, ~sampled)]
@@ -259,4 +255,52 @@ def consistency_explorer(wrong: Mapping[str, Any], reference: Any, mask: Any) ->
         (SHORT["error"], error_image(first.abs().numpy(), truth.abs().numpy(), 5), SHORT["image"]),
         ("|error| in k-space", logarithmic(error, data.max()), SHORT["kspace"]),
     ]
-    return Live(settings, {name: packed(integers)}, strip([panels], sentence), sentence)
+    return Live(settings, own, strip([panels], sentence), sentence)
+
+
+def coil_explorer(reference: Any, coils: Any, *, acceleration: int = 2, noise: float = 0.01) -> Live:
+    """Measure every R-th line by some of the coils, and unfold the image by SENSE, with its error and g-factor.
+
+    Parameters
+    ----------
+    reference
+        the true image, real or complex
+    coils
+        its coil maps ``(c, y, x)``, 0 outside the body
+    acceleration, noise
+        the settings to start from; possible are accelerations R up to 4 that divide the number of lines
+    """
+    images = torch.stack([torch.as_tensor(one).to(torch.complex64) for one in (reference, *coils)])
+    image, maps, y = images[0], images[1:], images.shape[1]
+    possible = [R for R in range(1, 5) if y % R == 0]
+    if acceleration not in possible:
+        raise ValueError(f"acceleration {acceleration} does not suit {y} lines; expected one of {possible}")
+    stored, own = _complex(images)
+    settings = {
+        "kind": "coils",
+        "accelerations": possible,
+        "acceleration": acceleration,
+        "noise": noise,
+        **stored,
+    }
+    lattice = ((torch.arange(y) - y // 2) % acceleration == 0)[None, None, :, None]
+    model = ForwardModel(lattice, maps[None, :, None])
+    folded = acceleration * model.adjoint(model(image[None, None]))[0, 0].abs().numpy()
+    truth = image.abs().numpy()
+    decibel = psnr(np.square(folded - truth).mean().item())
+    sentence = f"{len(maps)} coils, R = {acceleration}, zero-filled {decibel:.1f} dB"
+    panels: list[Panel | None] = [
+        (SHORT["truth"], to_bytes(truth), SHORT["image"]),
+        ("zero-filled × R", to_bytes(folded), SHORT["image"]),
+        (SHORT["error"], error_image(folded, truth, 5), SHORT["image"]),
+    ]
+    return Live(settings, own, strip([panels], sentence), sentence)
+
+
+def _complex(images: torch.Tensor) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Complex images ``(n, y, x)`` as integers of 16 bits: settings, and the asset that they name."""
+    parts = torch.view_as_real(images).movedim(-1, 1).numpy()
+    scale = float(np.abs(parts).max()) / 32767 or 1.0
+    integers = (parts / scale).round().astype("<i2")
+    name = f"images-{sha256(integers.tobytes()).hexdigest()[:12]}"
+    return {"images": name, "shape": images.shape[1:], "scale": scale}, {name: packed(integers)}

@@ -1,7 +1,7 @@
 /* The explorers and the viewer: one module, with a kernel (anywidget) and without one (shim.js). Above it in the module
    stand physics.js, worker.js and files.js, and ERROR_COLORS, the colour map of errors. */
 const NAMES = {zero_filled: "zero-filled", temporal_mean: "temporal mean", view_sharing: "view sharing",
-  conjugate_view_sharing: "conjugate view sharing", kt_tv: "k-t TV", cascades_5: "5 cascades", unrolled: "unrolled"};
+  conjugate_view_sharing: "conjugate view sharing", kt_tv: "k-t TV", low_rank_sparse: "low rank + sparse", cascades_5: "5 cascades", unrolled: "unrolled"};
 const GRAY = Uint32Array.from({length: 256}, (_, v) => 0xff000000 | v * 0x010101);
 const FIRE = Uint32Array.from({length: 256}, (_, v) => 0xff000000 | [0, 1, 2].reduce((sum, c) => sum | ERROR_COLORS[3 * v + c] << 8 * c, 0));
 const P = physics();
@@ -159,12 +159,17 @@ async function kspace({view, settings: S, ask}) {
   draw();
 }
 
+/* Complex images, stored as integers of 16 bits. */
+async function complexImages(S, ask) {
+  const n = S.shape[0] * S.shape[1], all = new Int16Array((await unzip(await ask(S.images))).buffer);
+  const part = k => Float64Array.from(all.subarray(k * n, (k + 1) * n), v => v * S.scale);
+  return Array.from({length: all.length / (2 * n)}, (_, k) => [part(2 * k), part(2 * k + 1)]);
+}
+
 async function consistency({view, settings: S, ask}) {
-  const [Y, X] = S.shape, n = Y * X, all = new Int16Array((await unzip(await ask(S.images))).buffer);
-  const image = k => [0, 1].map(c => Float64Array.from(all.subarray((2 * k + c) * n, (2 * k + c + 1) * n), v => v * S.scale));
-  const truth = image(0), target = sizes(truth), data = fourier(truth, S.shape, false), peak = sizes(data).reduce((a, b) => Math.max(a, b));
+  const [Y, X] = S.shape, images = await complexImages(S, ask), truth = images[0], target = sizes(truth), data = fourier(truth, S.shape, false), peak = sizes(data).reduce((a, b) => Math.max(a, b));
   const norm = Math.sqrt(sizes(data).reduce((sum, v) => sum + v * v, 0));
-  const wrong = new Map(S.names.map((name, k) => [name, fourier(image(k + 1), S.shape, false)]));
+  const wrong = new Map(S.names.map((name, k) => [name, fourier(images[k + 1], S.shape, false)]));
   const controls = add(view, "div", {className: "dmri-controls"}), told = add(view, "p", {className: "dmri-told"}, {role: "status"});
   const panels = add(view, "div", {className: "dmri-panels"}), pictures = [["image", "x →   y ↓"], ["|error| × 5", "x →   y ↓"],
     ["|error| in k-space", "kx →   ky ↓, 100 dB"]].map(words => picture(panels, ...words));
@@ -179,6 +184,28 @@ async function consistency({view, settings: S, ask}) {
     told.textContent = `${decibel(shown, target).toFixed(1)} dB; k-space error: ${left[0].toFixed(2)} % on measured lines, ${left[1].toFixed(2)} % on the others`;
   };
   const start = control(controls, "start from", S.names, S.names[0], draw), weight = control(controls, "weight", [0, 0.1, 0.3, 1, 3, 10, 100, Infinity], 0, draw);
+  draw();
+}
+
+async function coils({view, settings: S, ask}) {
+  const [Y, X] = S.shape, [image, ...maps] = await complexImages(S, ask), truth = sizes(image);
+  const controls = add(view, "div", {className: "dmri-controls"}), told = add(view, "p", {className: "dmri-told"}, {role: "status"});
+  const panels = add(view, "div", {className: "dmri-panels"}), pictures = [["zero-filled × R", "x →   y ↓"], ["SENSE", "x →   y ↓"],
+    ["|error| of SENSE × 5", "x →   y ↓"], ["g-factor", "1 (dark) to 3 (bright)"]].map(words => picture(panels, ...words));
+  const draw = () => {
+    const chosen = range(0, count.value - 1).map(k => maps[Math.floor(k * maps.length / count.value)]);  // all around the body
+    const {found, filled, g, lost} = P.sense(image, chosen, S.shape, R.value, noise.value, 0), shown = sizes(found), folded = sizes(filled);
+    const inside = g.filter(v => v).sort();
+    pictures[0].paint(X, Y, i => folded[i]);
+    pictures[1].paint(X, Y, i => shown[i]);
+    pictures[2].paint(X, Y, i => 5 * Math.abs(shown[i] - truth[i]), {colors: FIRE});
+    pictures[3].paint(X, Y, i => (g[i] - 1) / 2, {colors: FIRE});
+    told.textContent = `SENSE ${Math.min(decibel(shown, truth), 99).toFixed(1)} dB, zero-filled ${decibel(folded, truth).toFixed(1)} dB`
+      + (inside.length ? `; g-factor: median ${inside[inside.length >> 1].toFixed(2)}, one pixel in twenty above ${inside[Math.floor(0.95 * inside.length)].toFixed(2)}` : "")
+      + (lost ? `; ${(100 * lost).toFixed(0)} % of the body cannot be unfolded: too few coils tell its pixels apart` : "");
+  };
+  const count = control(controls, "coils", range(1, maps.length), maps.length, draw), R = control(controls, "R", S.accelerations, S.acceleration, draw);
+  const noise = control(controls, "noise", range(0, 0.05, 0.005), S.noise, draw);
   draw();
 }
 
@@ -506,7 +533,7 @@ async function render({model, el}) {
     return waiting.get(name);
   };
   view.className = "dmri-view";
-  const stop = await {viewer, kspace, consistency, laboratory}[settings.kind]({view, settings, ask, model});
+  const stop = await {viewer, kspace, consistency, coils, laboratory}[settings.kind]({view, settings, ask, model});
   el.classList.add("dmri-live");
   el.prepend(view);
   el.dataset.ready = "true";

@@ -27,6 +27,8 @@ from .poster import encode_image, error_colors
 HERE = Path(__file__).parent
 FOLDER = "DMRI_LIVE"
 """Name of the environment variable with the folder into which every widget writes its assets, as scripts of a page."""
+PIECE = 384_000
+"""Bytes of an asset in one script."""
 NETWORKS = "cascades_5", "unrolled"
 """Shipped networks that the page can run: cascades whose regularisers have one residual block."""
 
@@ -49,16 +51,26 @@ def assets() -> dict[str, Path | bytes]:
     return {"module": module().encode(), **packed, "residual": HERE / "runtime" / "residual.onnx", **trained}
 
 
-def script(name: str, content: bytes | Path) -> bytes:
-    """An asset as a script, which a page on disk can load from beside it."""
-    data = content.read_bytes() if isinstance(content, Path) else content
-    return f'dmriAsset("{name}", "{base64.b64encode(data).decode("ascii")}");\n'.encode()
+def scripts(content: Mapping[str, bytes | Path]) -> dict[str, bytes]:
+    """Assets as scripts, which a page on disk can load from beside it: name of the file -> content.
+
+    A large one comes in pieces, of which each names the next: a browser compiles a script at a stretch, and the page
+    should not stand still meanwhile.
+    """
+    files = {}
+    for name, asset in content.items():
+        data = asset.read_bytes() if isinstance(asset, Path) else asset
+        pieces = [data[at : at + PIECE] for at in range(0, len(data), PIECE)]
+        names = [name, *(f"{name}.{n}" for n in range(1, len(pieces)))]
+        for piece, own, after in zip(pieces, names, [*names[1:], ""], strict=True):
+            text = base64.b64encode(piece).decode("ascii")
+            files[f"{own}.js"] = f'dmriAsset("{name}", "{text}", "{after}");\n'.encode()
+    return files
 
 
 def page_files() -> dict[str, bytes]:
     """Name -> content of all that a page needs beside it: shim, style and the assets of every page."""
-    scripts = {f"{name}.js": script(name, content) for name, content in assets().items()}
-    return {"shim.js": _text("shim.js").encode(), "live.css": _text("live.css").encode(), **scripts}
+    return {"shim.js": _text("shim.js").encode(), "live.css": _text("live.css").encode(), **scripts(assets())}
 
 
 def packed(array: np.ndarray) -> bytes:
@@ -98,8 +110,8 @@ class Live(anywidget.AnyWidget):
         )
         self.on_msg(self._answer)
         if folder := os.environ.get(FOLDER):
-            for name, content in own.items():
-                write(Path(folder) / f"{name}.js", script(name, content))
+            for name, content in scripts(own).items():
+                write(Path(folder) / name, content)
 
     def _answer(self, _: Any, message: dict[str, str], __: Any) -> None:
         content = {**assets(), **self.own}.get(message.get("want", ""))

@@ -212,10 +212,29 @@ function physics() {
     return sum / (T * (Y - 10) * (X - 10));
   };
 
+  /* Jacobi's rotations: the eigenvectors, as columns, of a Hermitian n x n matrix, whose eigenvalues stand on its
+     diagonal afterwards. */
+  const eigenvectors = ([gr, gi], n) => {
+    const ur = Float64Array.from({length: n * n}, (_, i) => +(i % (n + 1) === 0)), ui = new Float64Array(n * n);
+    for (let sweep = 0; sweep < 12; sweep++) for (let p = 0; p < n; p++) for (let q = p + 1; q < n; q++) {
+      const x = gr[p * n + q], y = gi[p * n + q], size = Math.hypot(x, y), first = gr[p * n + p], last = gr[q * n + q];
+      if (size <= 1e-14 * (Math.abs(first) + Math.abs(last))) continue;
+      const theta = (last - first) / (2 * size), t = (theta < 0 ? -1 : 1) / (Math.abs(theta) + Math.hypot(theta, 1)), c = 1 / Math.hypot(t, 1), s = t * c;
+      const turn = (re, im, i, j, er, ei) => {  // entry j is turned to real, then both are rotated
+        const a = re[i], b = im[i], d = re[j] * er - im[j] * ei, e = re[j] * ei + im[j] * er;
+        re[i] = c * a - s * d; im[i] = c * b - s * e; re[j] = s * a + c * d; im[j] = s * b + c * e;
+      };
+      for (let k = 0; k < n; k++) { turn(gr, gi, k * n + p, k * n + q, x / size, -y / size); turn(ur, ui, k * n + p, k * n + q, x / size, -y / size); }
+      for (let k = 0; k < n; k++) turn(gr, gi, p * n + k, q * n + k, x / size, y / size);
+    }
+    return [ur, ui];
+  };
+
   /* The scanner of one size of cine: what it measures, and what the methods make of it. */
   const scanner = ([T, Y, X]) => {
     const N = T * X * Y, half = Y >> 1, transform = plan(Y);
     const along = (h, inverse, at = 0, end = N) => { for (; at < end; at += Y) transform(...h, at, inverse); return h; };
+    const overTime = (z, inverse) => { for (let i = 0; i < X * Y; i++) plan(T)(...z, i, inverse, X * Y); };
     const lines = m => Uint8Array.from({length: T * Y}, (_, i) => m[i - i % Y + (i % Y + half) % Y]);
     const move = (from, to, back) => {  // (t, y, x) to (t, x, y) with the centre first, and back
       for (let t = 0; t < T; t++) for (let y = 0; y < Y; y++) for (let x = 0, row = (t * Y + (y + half) % Y) * X; x < X; x++) {
@@ -357,10 +376,62 @@ function physics() {
       return [wr, wi];
     }
 
+    /* classical.low_rank_sparse: the method of Douglas and Rachford for two parts. Yields after every iteration. */
+    function* lowRankSparse(h, m, level, iterations = 100, tolerance = 1e-3) {
+      const a = along(mean(h, m), true), b = pair(N), norm = z => Math.sqrt(z.reduce((sum, part) => part.reduce((all, v) => all + v * v, sum), 0));
+      let scale = 0, before = [a, b].map(z => z.map(part => part.slice()));
+      for (let i = 0; i < N; i++) scale = Math.max(scale, Math.hypot(a[0][i], a[1][i]));
+      if (!scale) throw new Error("nothing to reconstruct: a cine has no signal in its sampled lines");
+      for (const z of [a, before[0]]) for (const part of z) for (let i = 0; i < N; i++) part[i] /= scale;
+      const step = 0.05 * norm(a) / Math.sqrt(N), pull = 0.5 / (1 + (level ? level / (2 * step * 50 * scale) : 0)), radius = step * 2 * Math.sqrt(T);
+      for (let iteration = 1; ; iteration++) {
+        const s = b.map(part => part.slice()), l = shrunk(a, step * Math.sqrt(N));
+        overTime(s, false);
+        for (let i = 0; i < N; i++) {  // what stands still is left to the other part
+          const keep = i < X * Y ? 0 : Math.max(0, 1 - radius / Math.max(Math.hypot(s[0][i], s[1][i]), 1e-30));
+          s[0][i] *= keep; s[1][i] *= keep;
+        }
+        overTime(s, true);
+        const lack = l.map((part, c) => part.map((v, i) => 2 * (v + s[c][i]) - a[c][i] - b[c][i]));
+        along(lack);
+        each((i, j) => { for (const c of [0, 1]) lack[c][i] = m[j] ? pull * (h[c][i] / scale - lack[c][i]) : 0; });
+        along(lack, true);
+        let change = 0, size = 0;
+        for (const c of [0, 1]) for (let i = 0; i < N; i++) {
+          const first = l[c][i] - a[c][i] + lack[c][i], second = s[c][i] - b[c][i] + lack[c][i], rest = first + s[c][i] + second;
+          a[c][i] += 1.5 * first; b[c][i] += 1.5 * second;
+          change += (l[c][i] - before[0][c][i]) ** 2 + (rest - before[1][c][i]) ** 2; size += l[c][i] ** 2 + rest ** 2;
+          before[0][c][i] = l[c][i]; before[1][c][i] = rest;
+        }
+        if (iteration === iterations || change < tolerance ** 2 * size) return before[0].map((part, c) => part.map((v, i) => scale * (v + before[1][c][i])));
+        yield iteration / iterations;
+      }
+    }
+    /* A cine as a matrix with a row per frame, its singular values made smaller by a threshold. */
+    const shrunk = (z, threshold) => {
+      const M = X * Y, gram = [new Float64Array(T * T), new Float64Array(T * T)], out = pair(N);
+      for (let p = 0; p < T; p++) for (let q = p; q < T; q++) {
+        let re = 0, im = 0;
+        for (let k = 0, i = p * M, j = q * M; k < M; k++, i++, j++) { re += z[0][i] * z[0][j] + z[1][i] * z[1][j]; im += z[1][i] * z[0][j] - z[0][i] * z[1][j]; }
+        gram[0][p * T + q] = gram[0][q * T + p] = re; gram[1][p * T + q] = im; gram[1][q * T + p] = -im;
+      }
+      const [ur, ui] = eigenvectors(gram, T);
+      const kept = Array.from({length: T}, (_, k) => Math.max(0, 1 - threshold / Math.sqrt(Math.max(gram[0][k * T + k], 1e-30))));
+      for (let p = 0; p < T; p++) for (let q = 0; q < T; q++) {
+        let re = 0, im = 0;
+        for (let k = 0; k < T; k++) {
+          const a = ur[p * T + k], b = ui[p * T + k], c = ur[q * T + k], d = ui[q * T + k];
+          re += kept[k] * (a * c + b * d); im += kept[k] * (b * c - a * d);
+        }
+        for (let k = 0, i = p * M, j = q * M; k < M; k++, i++, j++) { out[0][i] += re * z[0][j] - im * z[1][j]; out[1][i] += re * z[1][j] + im * z[0][j]; }
+      }
+      return out;
+    };
+
     /* unrolled.Unrolled. `net` has config and weights of a .safetensors file; `residual(channels, c, width, weights)`
        is ONNX Runtime on a strip of columns, exact inside its margins. Yields promises and, after a strip, its share. */
     function* cascade(h, m, level, net, residual, strip = 32) {
-      const {config, weights} = net, wide = 3, begin = {...simple}[config.start](h, m), time = plan(T);
+      const {config, weights} = net, wide = 3, begin = {...simple}[config.start](h, m);
       const image = along(begin, true), hint = config.hint && config.hint !== "none"
         ? (config.hint === config.start ? image.map(a => a.slice()) : along(simple[config.hint](h, m), true)) : null;
       const turn = config.phase_reference ? smoothPhase(image) : null;
@@ -369,7 +440,6 @@ function physics() {
         const p = turn[0][x * Y + y], q = sign * turn[1][x * Y + y], a = z[0][i], b = z[1][i];
         z[0][i] = a * p - b * q; z[1][i] = a * q + b * p;
       });
-      const overTime = (z, inverse) => { for (let i = 0; i < X * Y; i++) time(...z, i, inverse, X * Y); };
       for (let n = 0; n < config.cascades; n++) {
         const spectral = config.alternate_xf && n % 2 === 1, seen = [image.map(a => a.slice())];
         if (hint) seen.push(hint.map(a => a.slice()), image.map((a, c) => before ? a.map((v, i) => v - before[c][i]) : new Float32Array(N)));
@@ -398,7 +468,61 @@ function physics() {
       }
       return image;
     }
-    return {hybrid, noise, lines, along, magnitude, simple, totalVariation, cascade};
+    return {hybrid, noise, lines, along, magnitude, simple, iterative: {kt_tv: totalVariation, low_rank_sparse: lowRankSparse}, cascade};
   };
-  return {plan, mask, phase, lesion, psnr, ssim, scanner};
+
+  /* The inverse of a Hermitian positive matrix, r x r, by Gauss and Jordan without exchanges; false if there is none. */
+  const inverse = (re, im, r) => {
+    const least = 1e-6 * Math.max(...Array.from({length: r}, (_, i) => re[i * r + i]));
+    for (let p = 0; p < r; p++) {
+      const pivot = re[p * r + p];
+      if (!(pivot > least)) return false;
+      re[p * r + p] = 1; im[p * r + p] = 0;
+      for (let j = 0; j < r; j++) { re[p * r + j] /= pivot; im[p * r + j] /= pivot; }
+      for (let i = 0; i < r; i++) if (i !== p) {
+        const a = re[i * r + p], b = im[i * r + p];
+        re[i * r + p] = im[i * r + p] = 0;
+        for (let j = 0; j < r; j++) {
+          const c = re[p * r + j], d = im[p * r + j];
+          re[i * r + j] -= a * c - b * d; im[i * r + j] -= a * d + b * c;
+        }
+      }
+    }
+    return true;
+  };
+  /* SENSE on every R-th line, exactly: the least squares of the R pixels of each stack, which lie on each other, and
+     the g-factor. Image and maps are pairs [re, im] of shape (y, x); maps are 0 outside the body. Where the coils cannot
+     tell the pixels of a stack apart, nothing is found. `filled` is the zero-filled image, R times as bright. */
+  const sense = (image, maps, [Y, X], R, level, seed) => {
+    const M = Y * X / R, u = doubles(seed + 1), folded = maps.map(() => pair(M)), found = pair(Y * X), filled = pair(Y * X);
+    const g = new Float32Array(Y * X), re = new Float64Array(R * R), im = new Float64Array(R * R), [dr, di] = [new Float64Array(R), new Float64Array(R)];
+    let lost = 0, body = 0;
+    for (let s = 0; s < M; s++) {
+      const stack = Array.from({length: R}, (_, k) => s + k * M), here = stack.filter(i => maps.some(map => map[0][i] || map[1][i])), r = here.length;
+      re.fill(0); im.fill(0); dr.fill(0); di.fill(0);
+      maps.forEach(([a, b], c) => {
+        const size = level * Math.sqrt(-R * Math.log(1 - u())), turn = 2 * Math.PI * u();
+        let x = size * Math.cos(turn), y = size * Math.sin(turn);
+        for (const i of stack) { x += a[i] * image[0][i] - b[i] * image[1][i]; y += a[i] * image[1][i] + b[i] * image[0][i]; }
+        folded[c][0][s] = x; folded[c][1][s] = y;
+        here.forEach((i, p) => {  // the normal equations of the stack
+          dr[p] += a[i] * x + b[i] * y; di[p] += a[i] * y - b[i] * x;
+          here.forEach((j, q) => { re[p * r + q] += a[i] * a[j] + b[i] * b[j]; im[p * r + q] += a[i] * b[j] - b[i] * a[j]; });
+        });
+      });
+      const own = here.map((_, p) => re[p * r + p]), solved = r <= maps.length && inverse(re, im, r);
+      body += r; lost += solved ? 0 : r;
+      here.forEach((i, p) => {
+        filled[0][i] = dr[p]; filled[1][i] = di[p];
+        if (!solved) return;
+        for (let q = 0; q < r; q++) {
+          found[0][i] += re[p * r + q] * dr[q] - im[p * r + q] * di[q];
+          found[1][i] += re[p * r + q] * di[q] + im[p * r + q] * dr[q];
+        }
+        g[i] = Math.sqrt(Math.max(own[p] * re[p * r + p], 1));
+      });
+    }
+    return {folded, found, filled, g, lost: lost / Math.max(body, 1)};
+  };
+  return {plan, mask, phase, lesion, psnr, ssim, scanner, sense};
 }

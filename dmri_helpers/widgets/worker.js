@@ -74,7 +74,7 @@ function work(P) {
     let image;
     if (scanner.simple[job.method]) image = scanner.along(scanner.simple[job.method](h, m), true);
     else {
-      const steps = job.method === "kt_tv" ? scanner.totalVariation(h, m, job.noise)
+      const steps = scanner.iterative[job.method] ? scanner.iterative[job.method](h, m, job.noise)
         : scanner.cascade(h, m, job.noise, await network(job.method), residual);
       let step = steps.next();
       while (!step.done) {

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[2]
 FRAME = 'input[aria-label="frame"]'
 PIXELS = "nodes => nodes.map(node => node.toDataURL())"
-MASK, KSPACE, CONSISTENCY, RECONSTRUCTION = 3, 4, 5, 6  # places on the page
+MASK, KSPACE, CONSISTENCY, RECONSTRUCTION, COILS = 3, 4, 5, 6, 7  # places on the page
 
 
 def listen(page, errors):
@@ -138,7 +138,7 @@ def test_a_click_moves_the_cursors(page, address):
     assert slider.locator(FRAME).input_value() == "7"
 
 
-@pytest.mark.parametrize("place", [MASK, KSPACE, CONSISTENCY, RECONSTRUCTION])
+@pytest.mark.parametrize("place", [MASK, KSPACE, CONSISTENCY, RECONSTRUCTION, COILS])
 def test_every_control_of_an_explorer_changes_its_pictures(page, address, place):
     slider = slider_on(page, address, place)
     settled(slider)
@@ -151,7 +151,7 @@ def test_every_control_of_an_explorer_changes_its_pictures(page, address, place)
             control.select_option("1")
         else:
             control.focus()
-            page.keyboard.press("ArrowRight")
+            page.keyboard.press("ArrowLeft" if name == "coils" else "ArrowRight")
         settled(slider)
         assert slider.locator("canvas").evaluate_all(PIXELS) != before, name
     assert (
@@ -166,6 +166,12 @@ def test_what_an_explorer_says_is_what_its_poster_says(page, address):
         assert slider.locator(".dmri-told").inner_text() == slider.locator(".dmri-poster").get_attribute(
             "alt"
         )
+    coils = slider_on(page, address, COILS)
+    zero_filled = coils.locator(".dmri-poster").get_attribute("alt").split(", ")[-1]
+    coils.get_by_label("noise").press("Home")
+    assert zero_filled in coils.locator(".dmri-told").inner_text()
+    coils.get_by_label("coils").press("Home")
+    assert "of the body cannot be unfolded" in coils.locator(".dmri-told").inner_text()
     slider = slider_on(page, address, RECONSTRUCTION)
     said = slider.locator(".dmri-poster").get_attribute("alt")
     shared, varied = settled(slider)

@@ -112,8 +112,12 @@ def test_unusual_sizes(shape):
         (lambda: mask_explorer(acceleration=12), "9 centre lines do not fit"),
         (lambda: mask_explorer(frame=20), "frame 20 is out of range"),
         (lambda: mask_explorer(density="nobody's"), "density is"),
-        (lambda: reconstruction_explorer(columns=["low_rank_sparse"]), "the page knows no such method"),
+        (lambda: reconstruction_explorer(columns=["dual_unet"]), "the page knows no such method"),
         (lambda: widgets.kspace_explorer(CINE[0], lines=49), "lines: 49 to start from"),
+        (
+            lambda: widgets.coil_explorer(CINE[0], CINE, acceleration=5),
+            r"5 does not suit 48 lines.*1, 2, 3, 4",
+        ),
     ],
 )
 def test_what_cannot_be_shown_is_refused(call, message):
