@@ -473,7 +473,8 @@ function physics() {
 
   /* The inverse of a Hermitian positive matrix, r x r, by Gauss and Jordan without exchanges; false if there is none. */
   const inverse = (re, im, r) => {
-    const least = 1e-6 * Math.max(...Array.from({length: r}, (_, i) => re[i * r + i]));
+    let least = 0;
+    for (let i = 0; i < r; i++) least = Math.max(least, 1e-6 * re[i * r + i]);
     for (let p = 0; p < r; p++) {
       const pivot = re[p * r + p];
       if (!(pivot > least)) return false;
@@ -490,37 +491,55 @@ function physics() {
     }
     return true;
   };
+  /* Complex normal numbers of variance 1, real and imaginary parts in turn; kept for the next call with this seed. */
+  let drawn = {seed: null, values: new Float32Array(0)};
+  const normals = (seed, count) => {
+    if (drawn.seed === seed && drawn.values.length >= 2 * count) return drawn.values;
+    const u = doubles(seed), values = new Float32Array(2 * count);
+    for (let i = 0; i < 2 * count; i += 2) {
+      const size = Math.sqrt(-Math.log(1 - u())), turn = 2 * Math.PI * u();
+      values[i] = size * Math.cos(turn); values[i + 1] = size * Math.sin(turn);
+    }
+    drawn = {seed, values};
+    return values;
+  };
   /* SENSE on every R-th line, exactly: the least squares of the R pixels of each stack, which lie on each other, and
      the g-factor. Image and maps are pairs [re, im] of shape (y, x); maps are 0 outside the body. Where the coils cannot
      tell the pixels of a stack apart, nothing is found. `filled` is the zero-filled image, R times as bright. */
   const sense = (image, maps, [Y, X], R, level, seed) => {
-    const M = Y * X / R, u = doubles(seed + 1), folded = maps.map(() => pair(M)), found = pair(Y * X), filled = pair(Y * X);
+    const M = Y * X / R, noise = level ? normals(seed + 1, maps.length * M) : null, scale = level * Math.sqrt(R), folded = maps.map(() => pair(M)), found = pair(Y * X), filled = pair(Y * X);
     const g = new Float32Array(Y * X), re = new Float64Array(R * R), im = new Float64Array(R * R), [dr, di] = [new Float64Array(R), new Float64Array(R)];
+    const here = new Int32Array(R), own = new Float64Array(R), C = maps.length;
     let lost = 0, body = 0;
     for (let s = 0; s < M; s++) {
-      const stack = Array.from({length: R}, (_, k) => s + k * M), here = stack.filter(i => maps.some(map => map[0][i] || map[1][i])), r = here.length;
+      let r = 0;
+      for (let k = 0; k < R; k++) for (let c = 0, i = s + k * M; c < C; c++) if (maps[c][0][i] || maps[c][1][i]) { here[r++] = i; break; }
       re.fill(0); im.fill(0); dr.fill(0); di.fill(0);
-      maps.forEach(([a, b], c) => {
-        const size = level * Math.sqrt(-R * Math.log(1 - u())), turn = 2 * Math.PI * u();
-        let x = size * Math.cos(turn), y = size * Math.sin(turn);
-        for (const i of stack) { x += a[i] * image[0][i] - b[i] * image[1][i]; y += a[i] * image[1][i] + b[i] * image[0][i]; }
+      for (let c = 0; c < C; c++) {
+        const [a, b] = maps[c];
+        let x = 0, y = 0;
+        if (noise) { x = scale * noise[2 * (c * M + s)]; y = scale * noise[2 * (c * M + s) + 1]; }
+        for (let p = 0; p < r; p++) { const i = here[p]; x += a[i] * image[0][i] - b[i] * image[1][i]; y += a[i] * image[1][i] + b[i] * image[0][i]; }
         folded[c][0][s] = x; folded[c][1][s] = y;
-        here.forEach((i, p) => {  // the normal equations of the stack
-          dr[p] += a[i] * x + b[i] * y; di[p] += a[i] * y - b[i] * x;
-          here.forEach((j, q) => { re[p * r + q] += a[i] * a[j] + b[i] * b[j]; im[p * r + q] += a[i] * b[j] - b[i] * a[j]; });
-        });
-      });
-      const own = here.map((_, p) => re[p * r + p]), solved = r <= maps.length && inverse(re, im, r);
+        for (let p = 0; p < r; p++) {  // the normal equations of the stack
+          const e = a[here[p]], f = b[here[p]];
+          dr[p] += e * x + f * y; di[p] += e * y - f * x;
+          for (let q = 0; q < r; q++) { const j = here[q]; re[p * r + q] += e * a[j] + f * b[j]; im[p * r + q] += e * b[j] - f * a[j]; }
+        }
+      }
+      for (let p = 0; p < r; p++) own[p] = re[p * r + p];
+      const solved = r <= C && inverse(re, im, r);
       body += r; lost += solved ? 0 : r;
-      here.forEach((i, p) => {
+      for (let p = 0; p < r; p++) {
+        const i = here[p];
         filled[0][i] = dr[p]; filled[1][i] = di[p];
-        if (!solved) return;
+        if (!solved) continue;
         for (let q = 0; q < r; q++) {
           found[0][i] += re[p * r + q] * dr[q] - im[p * r + q] * di[q];
           found[1][i] += re[p * r + q] * di[q] + im[p * r + q] * dr[q];
         }
         g[i] = Math.sqrt(Math.max(own[p] * re[p * r + p], 1));
-      });
+      }
     }
     return {folded, found, filled, g, lost: lost / Math.max(body, 1)};
   };
