@@ -298,13 +298,14 @@ def test_rate_schedule():
     assert training.rate_factor(0.3, "constant") == 1
 
 
-def test_evaluate_gives_a_row_per_cine_of_a_network_without_dropout(cines):
+def test_evaluate_gives_a_row_per_cine_of_a_network_without_dropout(cines, capsys):
     class Start(torch.nn.Module):
         def forward(self, kspace, A):
             assert not self.training and not torch.is_grad_enabled()
             return A.adjoint(kspace)
 
-    rows = training.evaluate(Start(), sets(cines)[1])
+    rows = training.evaluate(Start(), sets(cines)[1], title="zero-filled")
+    assert f"zero-filled: 100%|██████████| {len(rows)}/{len(rows)}" in capsys.readouterr().err
     assert len(rows) == len(cines[1])
     assert {"cine", "psnr", "ssim", "nmse", "psnr_volume", "ssim_volume", "psnr_dynamic", "seconds"} == set(
         rows[0]
