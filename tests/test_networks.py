@@ -99,6 +99,16 @@ def test_a_u_net_halves_doubles_and_pads_with_the_edge():
         AttentionUNet(3, 2, depth=0)
 
 
+def test_branches_add_what_their_u_nets_find():
+    """Real and imaginary part of all frames are channels: of a U-Net each, or of one for both."""
+    cine = random_cine(1, 4, 8, 8)
+    for branches in (1, 2):
+        network = wake(DualUNet(4, 4, 1, dropout=0, branches=branches, resnet_features=0))
+        stacked = torch.cat([cine.real, cine.imag], 1).chunk(branches, 1)
+        real, imag = torch.cat([u(p) for u, p in zip(network.unets, stacked, strict=True)], 1).chunk(2, 1)
+        torch.testing.assert_close(network(cine), cine + real + 1j * imag)
+
+
 def test_outputs_are_signed_and_phase_survives():
     """The seed's sigmoid could reach neither; here a cine of any phase can be fitted."""
     torch.manual_seed(0)

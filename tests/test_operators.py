@@ -215,6 +215,9 @@ def test_coil_maps_from_the_data():
     assert ours < 1.1 * theirs and ours < 0.03
     turned = coil_maps(y * torch.exp(torch.tensor(0.7j)), mask)  # the phase of the image is not in the maps
     assert ((turned - found).abs().sum(1)[0, 0][bright] < 1e-2).all()
+    noise = 0.1 * torch.randn(y.shape, dtype=y.dtype, generator=torch.Generator().manual_seed(1))
+    loud = coil_maps(A(m) + noise * A.lines, mask)  # patches of noise alone do not count
+    assert error_of_maps(loud[0, :, 0], true[0, :, 0], bright) < 0.03
     with pytest.raises(ValueError, match="centre lines"):
         coil_maps(y, ky_t_mask(m.shape, 4, center_lines=1, seed=0))
 
