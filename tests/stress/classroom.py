@@ -1,9 +1,9 @@
-"""A class at once: `python tests/stress/classroom.py`, kernels of notebooks 01 and 02, then Voila's pages in a browser.
+"""A class at once, kernels of notebooks 01 and 02: `python tests/stress/classroom.py`.
 
 Every student has a folder, a cache and a kernel of their own, on the profile tiny. All kernels begin together, half of
 them with notebook 01 and half with 02. Memory is the proportional set size (PSS) of a kernel and its children: what
 kernels share counts in parts. Writes figures/reliability/classroom.json and the table of site/reliability.md; what else
-the machine does shows in the load average that is written, too. ``--voila`` needs Voila, which the lock lacks.
+the machine does shows in the load average that is written, too.
 """
 
 import argparse
@@ -24,14 +24,6 @@ from record import ROOT, record
 
 NOTEBOOKS = "01_sampling", "02_aliasing"
 SYSTEM = 1.5  # GB for the system and the hub
-MOVE = """async (input) => {
-    const began = performance.now();
-    input.value = (Number(input.value) + 1) % (Number(input.max) + 1);
-    input.dispatchEvent(new Event('input', {bubbles: true}));
-    await new Promise(requestAnimationFrame);
-    await new Promise(done => setTimeout(done));
-    return performance.now() - began;
-}"""
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -111,54 +103,6 @@ def server() -> int:
             child.wait()
 
 
-def voila(clients: int, seconds: float) -> dict:
-    """So many pages of notebook 01 by Voila in one browser; each moves its sliders for so long, in turn."""
-    from playwright.sync_api import sync_playwright
-
-    with tempfile.TemporaryDirectory() as top:
-        folder = Path(top)
-        (folder / "runtime").mkdir()
-        command = [sys.executable, "-m", "voila", str(ROOT / "notebooks/01_sampling.ipynb"), "--no-browser"]
-        command += ["--port=8877", "--Voila.ip=127.0.0.1", "--show_tracebacks=True"]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        child = subprocess.Popen(command, cwd=top, env=environment(folder), **quiet)
-        try:
-            with sync_playwright() as playwright:
-                browser = playwright.chromium.launch(
-                    executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-                )
-                pages, loads, moves = [], [], []
-                for _ in range(60):
-                    try:
-                        browser.new_page().goto("http://127.0.0.1:8877/voila/static/", timeout=2000)
-                        break
-                    except Exception:
-                        time.sleep(1)
-                for _ in range(clients):
-                    page, began = browser.new_page(), time.monotonic()
-                    page.goto("http://127.0.0.1:8877/", timeout=600_000, wait_until="commit")
-                    pages.append(page)
-                    page.locator(".dmri-live input[type=range]").first.wait_for(
-                        timeout=600_000, state="attached"
-                    )
-                    loads.append(time.monotonic() - began)
-                busy = sum(psutil.Process(child.pid).cpu_times()[:4])
-                memory, end = pss(psutil.Process(child.pid)), time.monotonic() + seconds
-                while time.monotonic() < end:
-                    for page in pages:
-                        for slider in page.locator(".dmri-live input[type=range]").all():
-                            moves.append(slider.evaluate(MOVE))
-                        if time.monotonic() > end:
-                            break
-                busy = sum(psutil.Process(child.pid).cpu_times()[:4]) - busy
-                browser.close()
-        finally:
-            child.terminate()
-            child.wait()
-    found = {"clients": clients, "seconds": seconds, "memory": memory, "server seconds": busy}
-    return found | {"loads": loads, "moves (ms)": moves}
-
-
 def quantiles(values: list[float]) -> str:
     """Median, nine tenths and the largest."""
     ordered = sorted(values)
@@ -170,8 +114,6 @@ def quantiles(values: list[float]) -> str:
 def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--students", type=int, nargs="+", default=(8, 16))
-    asked.add_argument("--voila", type=int, default=0, help="pages of Voila; 0: none")
-    asked.add_argument("--seconds", type=float, default=120, help="how long they move their sliders")
     options = asked.parse_args()
     rows, found = [], {"system_gb": SYSTEM, "server": server()}
     found["classes"] = [kernels(number) for number in options.students]
@@ -190,12 +132,6 @@ def main() -> None:
     header += [f"fit into {memory} GB" for memory in (8, 16, 24)]
     said = f"{os.cpu_count()} cores, a JupyterLab of {found['server'] / 1e9:.2f} GB each"
     command = f"python tests/stress/classroom.py --students {' '.join(map(str, options.students))}"
-    if options.voila:
-        found["voila"] = of = voila(options.voila, options.seconds)
-        command += f" --voila {options.voila}"
-        said += f"; Voila with {of['clients']} pages: loaded after {quantiles(of['loads'])} s, "
-        said += f"{len(of['moves (ms)'])} moves took {quantiles(of['moves (ms)'])} ms, "
-        said += f"server and kernels {of['memory'] / 1e9:.1f} GB"
     record("classroom", command, said, header, rows, found)
 
 
