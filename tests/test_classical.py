@@ -387,6 +387,8 @@ def test_nonsense_is_refused(method):
     A = ForwardModel(torch.ones(1, 4, 8, 1, dtype=torch.bool))
     with pytest.raises(ValueError, match="no signal"):
         method(torch.zeros(1, 4, 8, 8, dtype=torch.complex64), A)
+    with pytest.raises(ValueError, match="a cine has no signal"):
+        method(torch.arange(2.0)[:, None, None, None].expand(2, 4, 8, 8) + 0j, A)
     with pytest.raises(ValueError, match="data_weight > 0"):
         method(torch.ones(1, 4, 8, 8, dtype=torch.complex64), A, data_weight=0)
     with pytest.raises(ValueError, match="expected spa"):

@@ -59,6 +59,7 @@ def test_shapes_must_agree():
 def test_summary_and_table():
     rows = [cine_metrics(RECON, REFERENCE), cine_metrics(RECON**2, REFERENCE), {"psnr_dynamic": np.nan}]
     summary = summarise(rows)
+    assert METRICS == ("psnr", "ssim", "nmse", "psnr_volume", "ssim_volume", "psnr_dynamic")
     assert set(summary) == set(METRICS) and summary["psnr"]["n"] == 2
     assert summary["psnr"]["mean"] == pytest.approx((rows[0]["psnr"] + rows[1]["psnr"]) / 2)
     assert summary["psnr"]["std"] == pytest.approx(abs(rows[0]["psnr"] - rows[1]["psnr"]) / 2**0.5)

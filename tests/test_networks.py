@@ -5,10 +5,19 @@ from dataclasses import fields
 
 import pytest
 import torch
+from torch.nn import functional
 
 from dmri_helpers import networks
 from dmri_helpers.classical import temporal_mean, zero_filled
-from dmri_helpers.networks import AttentionUNet, DualUNet, ResNet3D, StandAlone, XFResNet3D
+from dmri_helpers.networks import (
+    AttentionUNet,
+    ChannelAttention,
+    DualUNet,
+    ResNet3D,
+    SpatialAttention,
+    StandAlone,
+    XFResNet3D,
+)
 from dmri_helpers.operators import ForwardModel
 from dmri_helpers.profiles import DualUNetConfig, UnrolledConfig
 from dmri_helpers.sampling import ky_t_mask
@@ -56,6 +65,48 @@ def test_the_seeds_size():
     )  # facts of the seed report
     with pytest.raises(ValueError, match="branches"):
         DualUNet(branches=3)
+
+
+def test_attention_is_that_of_its_paper():
+    """Equations 2 and 3: mean and peak share a perceptron; places are weighed by mean and peak over the channels."""
+    torch.manual_seed(0)
+    features = torch.randn(2, 16, 9, 8)
+    channels, places = ChannelAttention(16), SpatialAttention()
+    assert channels.perceptron[0].out_channels == 2 and ChannelAttention(4).perceptron[0].out_channels == 1
+    first, _, last = channels.perceptron
+
+    def perceptron(values):
+        hidden = functional.leaky_relu(values @ first.weight[:, :, 0, 0].T + first.bias, 0.1)
+        return hidden @ last.weight[:, :, 0, 0].T + last.bias
+
+    weights = (perceptron(features.flatten(2).mean(2)) + perceptron(features.flatten(2).max(2)[0])).sigmoid()
+    torch.testing.assert_close(channels(features), features * weights[:, :, None, None])
+    summary = torch.stack([features.mean(1), features.max(1)[0]], 1)
+    weights = functional.conv2d(summary, places.conv.weight, places.conv.bias, padding=3).sigmoid()
+    assert places.conv.kernel_size == (7, 7)
+    torch.testing.assert_close(places(features), features * weights)
+
+
+def test_a_u_net_halves_doubles_and_pads_with_the_edge():
+    torch.manual_seed(0)
+    unet = wake(AttentionUNet(3, 2, init_features=4, depth=2))
+    assert [block[0].in_channels for block in (*unet.encoder, unet.bottleneck)] == [3, 4, 8]
+    assert [block[3].out_channels for block in (*unet.encoder, unet.bottleneck)] == [4, 8, 16]
+    image = torch.randn(1, 3, 13, 10)
+    padded = functional.pad(image, (0, 2, 0, 3), mode="replicate")  # up to multiples of 2 ** 2
+    torch.testing.assert_close(unet(image), unet(padded)[..., :13, :10])
+    with pytest.raises(ValueError, match="at least once.*not 0"):
+        AttentionUNet(3, 2, depth=0)
+
+
+def test_branches_add_what_their_u_nets_find():
+    """Real and imaginary part of all frames are channels: of a U-Net each, or of one for both."""
+    cine = random_cine(1, 4, 8, 8)
+    for branches in (1, 2):
+        network = wake(DualUNet(4, 4, 1, dropout=0, branches=branches, resnet_features=0))
+        stacked = torch.cat([cine.real, cine.imag], 1).chunk(branches, 1)
+        real, imag = torch.cat([u(p) for u, p in zip(network.unets, stacked, strict=True)], 1).chunk(2, 1)
+        torch.testing.assert_close(network(cine), cine + real + 1j * imag)
 
 
 def test_outputs_are_signed_and_phase_survives():

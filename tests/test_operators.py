@@ -98,6 +98,15 @@ def test_an_infinite_weight_finds_the_nearest_image_that_agrees(coils):
     torch.testing.assert_close(again, closest, atol=1e-6, rtol=1e-6)
 
 
+def test_a_weight_of_another_precision_leaves_that_of_the_image():
+    A = model((2, 3, 12, 4), 3)
+    x = cine((2, 3, 12, 4)).to(torch.complex64)
+    A.coils = A.coils.to(torch.complex64)
+    weight = torch.tensor([3.0, 10.0], dtype=torch.float64)
+    assert A.closest(x, A.normal(x), weight).dtype == torch.complex64
+    torch.testing.assert_close(A.closest(x, A.normal(x), 3)[0], A.closest(x, A.normal(x), weight)[0])
+
+
 def test_gradients_of_the_data_step_are_finite():
     for coils in (0, 3):
         A, x = model((2, 3, 12, 4), coils), cine((2, 3, 12, 4)).requires_grad_()
@@ -164,6 +173,20 @@ def test_noise_level():
             torch.testing.assert_close(found, torch.full((2,), noise), atol=1e-3, rtol=0.2)
 
 
+def test_the_noise_is_extrapolated_from_the_ends_of_the_readout():
+    """16 columns, 8 frames: the outermost eighths, the next ones, and the frequencies from a quarter on, by number."""
+    spectrum = cine((1, 3, 8, 12, 16))  # three coils
+    mask = torch.zeros(1, 8, 12, 1, dtype=torch.bool)
+    mask[:, :, [4, 5, 7]] = True
+    mask[:, 2, 9] = True  # a line that one frame has is not looked at
+    spectrum[..., [2, 3, 13, 14]] *= 1.2
+    power = spectrum[:, :, 2:7][:, :, :, [4, 5, 7]].abs().square()
+    outer, inner = power[..., [0, 1, 15]].median(), power[..., [2, 3, 13, 14]].median()
+    expected = ((2 * outer - inner) / math.log(2)).sqrt()
+    found = noise_level(torch.fft.ifft(spectrum, dim=2, norm="ortho"), mask)
+    torch.testing.assert_close(found, expected[None])
+
+
 def error_of_maps(found, true, where):
     """Mean distance of the vectors of sensitivities, up to a phase in each pixel."""
     phase = torch.sgn((found * true.conj()).sum(0))
@@ -192,6 +215,9 @@ def test_coil_maps_from_the_data():
     assert ours < 1.1 * theirs and ours < 0.03
     turned = coil_maps(y * torch.exp(torch.tensor(0.7j)), mask)  # the phase of the image is not in the maps
     assert ((turned - found).abs().sum(1)[0, 0][bright] < 1e-2).all()
+    noise = 0.1 * torch.randn(y.shape, dtype=y.dtype, generator=torch.Generator().manual_seed(1))
+    loud = coil_maps(A(m) + noise * A.lines, mask)  # patches of noise alone do not count
+    assert error_of_maps(loud[0, :, 0], true[0, :, 0], bright) < 0.03
     with pytest.raises(ValueError, match="centre lines"):
         coil_maps(y, ky_t_mask(m.shape, 4, center_lines=1, seed=0))
 
@@ -207,6 +233,20 @@ def test_error_of_maps():
     found = coil_maps(y, mask)
     error = map_error(y, mask, found)
     assert error.shape == (1,) and 0 < error.item() < map_error(y, mask, found.flip(1)).item()
+
+
+def test_the_error_of_maps_is_the_noise_that_no_image_explains():
+    """Of white noise in ``c`` coils an image explains one part of ``c``, and the mean over ``t`` frames is smaller."""
+    mask = torch.ones(1, 4, 48, 1, dtype=torch.bool)
+    noise = torch.stack([scale * cine((5, 4, 48, 40), seed) for seed, scale in ((0, 0.1), (1, 0.3))])
+    error = map_error(noise, mask, maps(5, 48, 40))
+    expected = torch.tensor([0.1, 0.3], dtype=torch.float64) * (4 / 5 / 4) ** 0.5
+    torch.testing.assert_close(error, expected, atol=0, rtol=0.03)
+    mask[:, 0, 24:] = False  # lines that a frame lacks are left out, and do not count
+    torch.testing.assert_close(
+        map_error(noise * mask[:, None], mask, torch.zeros(1, 5, 1, 48, 40)),
+        (noise.mean(2)[:, :, :24].abs().square().mean((1, 2, 3))).sqrt(),
+    )
 
 
 def test_zero_frequency_is_at_the_centre():

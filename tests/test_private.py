@@ -2,6 +2,7 @@
 
 import getpass
 import platform
+import re
 import socket
 import zipfile
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from dmri_helpers import cli, widgets
 from dmri_helpers.course import site
-from dmri_helpers.course.notebooks import Build
+from dmri_helpers.course.notebooks import PACKAGE, ROOT, Build
 
 FAST = "--acceleration 3 --center-lines 3"
 COMMANDS = f"""
@@ -44,7 +45,7 @@ def no_network(monkeypatch):
 def texts(folder: Path):
     """Every file, and every member of a zip, with its bytes."""
     for path in folder.rglob("*"):
-        if path.is_file():
+        if path.is_file() and "__pycache__" not in path.parts:
             yield path.name, path.read_bytes()
             if zipfile.is_zipfile(path):
                 with zipfile.ZipFile(path) as archive:
@@ -68,6 +69,15 @@ def test_a_whole_run_leaves_no_path_no_user_and_no_host(tmp_path, monkeypatch):
         for word in names:
             assert word.encode() not in content, f"{name} holds {word}"
             assert word.encode("utf-16-le") not in content and word.encode("utf-32-le") not in content, name
+
+
+def test_what_the_project_keeps_names_no_folder_of_a_machine():
+    """Notebooks with their outputs, figures, weights, and what was exported for pages."""
+    absolute = re.compile(rb"(?<![\w.:/-])/(?:home|Users|root|tmp|work|mnt|var|opt|usr)/[\w.-]+")
+    kept = {name: content for part in ("notebooks", "figures") for name, content in texts(ROOT / part)}
+    kept |= dict(texts(PACKAGE))
+    assert len(kept) > 100 and "01_sampling.ipynb" in kept and "residual.onnx" in kept
+    assert {name: found[:3] for name, content in kept.items() if (found := absolute.findall(content))} == {}
 
 
 def test_names_with_html_in_them_are_text_in_widgets():

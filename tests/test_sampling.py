@@ -54,6 +54,15 @@ def test_drawing_leaves_the_global_state_alone():
     assert torch.equal(before, torch.get_rng_state())
 
 
+@pytest.mark.parametrize("n", [12, 13, 1])
+def test_densities_are_their_formulas(n):
+    quadratic, gaussian = line_density(n).tolist(), line_density(n, "gaussian").tolist()
+    for line in range(n):
+        k = line - n // 2
+        assert quadratic[line] == pytest.approx(max(1 - abs(k) / max(n / 2, 1), 0) ** 2)
+        assert gaussian[line] == pytest.approx(math.exp(-((k / (n / 8)) ** 2) / 2) + 0.01)
+
+
 @pytest.mark.parametrize("density", ["quadratic", "gaussian"])
 def test_lines_follow_the_density(density):
     mask = ky_t_mask((200, 20, 96, 1), acceleration=8, center_lines=0, density=density, seed=0)
@@ -96,5 +105,8 @@ def test_impossible_requests_say_what_is_possible(options, message):
 
 
 def test_shape_is_checked():
+    assert torch.equal(ky_t_mask((20, 96, 1), seed=0), ky_t_mask((1, 20, 96, 96), seed=0))
     with pytest.raises(ValueError, match=r"\(b, t, y, x\)"):
         ky_t_mask((192, 192))
+    with pytest.raises(ValueError, match="found"):
+        ky_t_mask((1, 0, 192, 192))

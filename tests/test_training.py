@@ -1,6 +1,7 @@
 """fit, resume, run folders, loading by name: what a run promises."""
 
 import json
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -44,12 +45,16 @@ def weights(model):
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
-def test_a_run_says_all_and_comes_back(cines, tmp_path):
+def test_a_run_says_all_and_comes_back(cines, tmp_path, capsys):
     model, log, folder = trained("run", NETWORK, CONFIG, *sets(cines), tmp_path)
     assert [row["epoch"] for row in log] == [0, 1, 2, 3]
     assert (
         log[-1]["train_loss"] < log[1]["train_loss"] * 1.5 and log[-1]["learning_rate"] < CONFIG.learning_rate
     )
+    steps = -(-len(cines[0]) // CONFIG.batch_size)
+    last = (2 + (steps - 1) / steps) / 3  # progress before the last step
+    assert log[-1]["learning_rate"] == CONFIG.learning_rate * training.rate_factor(last)
+    assert re.search(r"training: 100%.* 3/3 \[.*epoch.*loss=.*val_psnr=\S+ dB\]", capsys.readouterr().err)
     config = json.loads((folder / "config.json").read_text())
     assert config["training"]["seed"] == 0 and config["network"]["name"] == "unrolled" and config["machine"]
     assert (folder / "output.txt").read_text().count("Epoch ") == 4
@@ -298,17 +303,32 @@ def test_rate_schedule():
     assert training.rate_factor(0.3, "constant") == 1
 
 
-def test_evaluate_gives_a_row_per_cine_of_a_network_without_dropout(cines):
+def test_evaluate_gives_a_row_per_cine_of_a_network_without_dropout(cines, capsys):
     class Start(torch.nn.Module):
         def forward(self, kspace, A):
             assert not self.training and not torch.is_grad_enabled()
             return A.adjoint(kspace)
 
-    rows = training.evaluate(Start(), sets(cines)[1])
+    rows = training.evaluate(Start(), sets(cines)[1], title="zero-filled")
+    assert f"zero-filled: 100%|██████████| {len(rows)}/{len(rows)}" in capsys.readouterr().err
     assert len(rows) == len(cines[1])
+    assert training.evaluate(Start(), sets(cines)[1]) and "evaluate: 100%" in capsys.readouterr().err
     assert {"cine", "psnr", "ssim", "nmse", "psnr_volume", "ssim_volume", "psnr_dynamic", "seconds"} == set(
         rows[0]
     )
+
+
+def test_validation_is_the_mean_over_the_cines(cines):
+    class Start(torch.nn.Module):
+        def forward(self, kspace, A):
+            return A.adjoint(kspace)
+
+    held = data.UndersampledCines(cines[0], acceleration=3, center_lines=3, seed=0)
+    found = training._validate(Start(), held, CONFIG, training.Alone())
+    rows = training.evaluate(Start(), held)
+    assert len(rows) > 1 and found["val_psnr"] == pytest.approx(sum(row["psnr"] for row in rows) / len(rows))
+    errors = [(A.adjoint(kspace) - target).abs().mean().item() for kspace, A, target in held.batches(1)]
+    assert found["val_loss"] == pytest.approx(sum(errors) / len(errors))
 
 
 @pytest.mark.parametrize(

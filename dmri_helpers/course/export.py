@@ -74,7 +74,12 @@ def write_graph(path: Path) -> None:
             output_names=["residual"],
             verbose=False,
         )
-    program.save(path)
+    model = program.model_proto
+    graph = model.graph
+    values = *graph.value_info, *graph.input, *graph.output, *graph.initializer
+    for part in (model, graph, *graph.node, *values):
+        del part.metadata_props[:]  # lines of the code that was exported, with the paths of this machine
+    write(path, model.SerializeToString())
 
 
 def write_runtime() -> None:

@@ -16,6 +16,10 @@ PAPER = "report.pdf"
 """The report that one hands in."""
 MATHJAX = "tex-chtml.js", "output/chtml/fonts/woff-v2", "input/tex/extensions"
 """What pages load of MathJax, whose other forms, languages and menus would be 8 MB of 10."""
+NO_FILES = """document.querySelectorAll('a[href]').forEach(link => {
+    if (link.protocol === 'file:' && link.pathname !== location.pathname) link.removeAttribute('href')
+})"""
+"""Links to other files would name folders of this machine in the PDF; those within the page stay."""
 
 
 def render_pages(pages: Path, target: Path, builder: str) -> None:
@@ -83,6 +87,7 @@ def to_pdf(html: Path, pdf: Path, browser: str, **options: Any) -> Path | None:
             page = chromium.new_page()
             page.goto(html.as_uri())
             page.evaluate("document.querySelectorAll('details').forEach(fold => fold.open = true)")
+            page.evaluate(NO_FILES)
             page.evaluate("window.MathJax && MathJax.startup.promise")
             page.emulate_media(media="print", color_scheme="light")
             page.pdf(path=pdf, print_background=True, outline=True, tagged=True, **options)

@@ -62,6 +62,7 @@ def check_1_2(lost_for_good: Callable) -> str:
     generator = torch.Generator().manual_seed(12)
     for t, y, x, share in ((5, 24, 9, 0.15), (3, 33, 8, 0.3), (4, 16, 6, 1.0)):
         cine = torch.rand(t, y, x, generator=generator) + torch.linspace(0, 2, t)[:, None, None]
+        cine = torch.polar(cine, torch.linspace(0, 3, y)[:, None].expand_as(cine))  # or ky and -ky were alike
         mask = torch.rand(t, y, generator=generator) < share
         mask[0, y // 2] = True  # the zero frequency, in one frame alone
         power = fourier.fft2c(cine).abs().square()

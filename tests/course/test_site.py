@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -190,9 +191,14 @@ def test_pages_load_nothing_from_elsewhere(course):
         assert not [address for address in loaded if re.match(r"(\w+:)?//", address)], path
 
 
-def test_pages_name_no_machine(course):
-    for path in course.out.rglob("*.html"):
-        assert str(course.folder) not in path.read_text(encoding="utf-8")
+def test_site_results_and_executed_notebooks_name_no_machine(course):
+    kept = [course.out, *(course.folder / "build").glob("results"), course.folder / "build" / "notebooks"]
+    files = [path for folder in kept for path in folder.rglob("*") if path.is_file()]
+    assert {".html", ".ipynb", ".pdf", ".js"} <= {path.suffix for path in files}
+    names = str(course.folder), str(course.folder.resolve()), f"{Path.home()}/", socket.gethostname()
+    for path in files:
+        content = path.read_bytes()
+        assert not [name for name in names if len(name) > 4 and name.encode() in content], path
 
 
 def test_failing_cell_is_named_and_the_last_report_stays(tmp_path):

@@ -13,6 +13,7 @@ from dmri_helpers.data import samples, split
 from dmri_helpers.data.cines import Cines
 from dmri_helpers.profiles import TrainConfig, UnrolledConfig
 from dmri_helpers.runs import Run, read_log
+from dmri_helpers.state import State
 
 NETWORK = UnrolledConfig(cascades=1, features=4)
 CONFIG = TrainConfig(
@@ -79,6 +80,17 @@ def test_an_explosion_is_undone(spoil, monkeypatch, tmp_path, capsys):
     assert "back to the end of epoch 2, at half the rate" in capsys.readouterr().err
     resumed = training.fit(methods.build(NETWORK), *sets(), CONFIG, Run(run.path, resume=True))
     assert resumed[1:] == log[1:] and (run.path / "output.txt").read_text() == said
+
+
+def test_an_explosion_is_ten_times_the_lowest_loss_so_far():
+    state = State(methods.build(NETWORK), CONFIG)
+    assert not state.diverged({"train_loss": 1e9, "val_loss": 1.0}), "nothing to compare with"
+    for loss in (torch.nan, 2.0, 3.0):
+        state.note({"train_loss": loss, "val_loss": 0.5 * loss, "val_psnr": 20.0})
+    assert not state.diverged({"train_loss": 19.9, "val_loss": 9.9})
+    assert state.diverged({"train_loss": 20.1, "val_loss": 1.0}) and state.diverged(
+        {"train_loss": 2.0, "val_loss": 10.1}
+    )
 
 
 def test_a_rate_that_always_explodes_ends_with_the_best_weights(monkeypatch, tmp_path):

@@ -11,7 +11,6 @@ import argparse
 import ast
 import collections
 import copy
-import json
 import os
 import random
 import re
@@ -22,8 +21,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from datetime import date
 from pathlib import Path
+
+from record import record
 
 ROOT = Path(__file__).resolve().parents[2]
 OF_TRAINING = [
@@ -198,7 +198,8 @@ def core(number: int, seed: int, only: str, seconds: float) -> list[str]:
 
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     torch.set_num_threads(1)
-    torch.optim.AdamW([torch.zeros(1)])  # its imports take long
+    torch.optim.AdamW([torch.zeros(1)])  # the imports of these two take long
+    torch.testing.assert_close(torch.zeros(1), torch.zeros(1))
     everything = []
     for module in TESTS:
         source = (ROOT / "dmri_helpers" / f"{module}.py").read_text(encoding="utf-8")
@@ -234,25 +235,24 @@ def core(number: int, seed: int, only: str, seconds: float) -> list[str]:
 
 def report(lines: list[str], command: str) -> None:
     """Write what became of the mutants of the core: figures/reliability/mutation.json, and the page's table."""
-    sys.path[:0] = [str(ROOT)]
-    from dmri_helpers.course.figures import fill
-    from dmri_helpers.results.files import write_text
-    from dmri_helpers.results.records import machine
-    from dmri_helpers.results.tables import render
-
     found = [re.match(r"(\S+) +\S+ s (\w+)\.py:(\d+) (.*)", line).groups() for line in lines]
     met = collections.Counter(row[1] for row in found)
     killed = collections.Counter(row[1] for row in found if row[0] == "killed")
     survivors = [f"{module}.py:{line} {said}" for outcome, module, line, said in found if outcome != "killed"]
-    result = {"command": command, **machine(), "met": met, "killed": killed, "survivors": survivors}
-    write_text(ROOT / "figures/reliability/mutation.json", json.dumps(result, indent=1) + "\n")
     rows = [[module, met[module], killed[module]] for module in TESTS if met[module]]
     rows.append(["all", met.total(), killed.total()])
-    share = f"{killed.total() / met.total():.0%} killed"
-    said = f"{met.total()} mutants, {share}, {machine()['machine']}, {date.today()}: `{command}`"
-    page = ROOT / "site" / "reliability.md"
-    table = render(["module", "mutants", "killed"], rows, "pipe")
-    write_text(page, fill(page.read_text(encoding="utf-8"), {"mutation": f"{said}\n\n{table}"}))
+    said = f"{met.total()} mutants, {killed.total() / met.total():.0%} killed"
+    result = {"met": met, "killed": killed, "survivors": survivors}
+    record("mutation", command, said, ["module", "mutants", "killed"], rows, result)
+
+
+def report_of_exercises(count: dict[str, dict[str, int]], accepted: list[str], command: str) -> None:
+    """Write what the checks said of the mutants of the solutions: exercises.json there, and the page's table."""
+    kinds = ["refused", "error", "crash", "too long", "passed"]
+    rows = [[exercise, *(of.get(kind, 0) for kind in kinds)] for exercise, of in count.items()]
+    rows.append(["all", *(sum(column) for column in list(zip(*rows, strict=True))[1:])])
+    said = f"{sum(rows[-1][1:])} mutants of {len(count)} solutions"
+    record("exercises", command, said, ["exercise", *kinds], rows, {"met": count, "passed": accepted})
 
 
 GIVEN = """
@@ -283,13 +283,16 @@ def solutions() -> dict[str, str]:
     return found
 
 
-def wrong_answers(number: int, seed: int, only: str) -> None:
-    """So many mutants of every solution, met by its check; where there are fewer, some with two changes."""
+def wrong_answers(number: int, seed: int, only: str) -> tuple[dict[str, dict[str, int]], list[str]]:
+    """So many mutants of every solution, met by its check; where there are fewer, some with two changes.
+
+    Returns what came of them, counted for every exercise, and those that were accepted.
+    """
     sys.path[:0] = [str(ROOT)]
     given: dict = {}
     exec(GIVEN, given)
     said_by = Path(tempfile.mkdtemp()) / "said"
-    count = {}
+    count, accepted = {}, []
     for exercise, source in solutions().items():
         if only not in exercise:
             continue
@@ -324,10 +327,14 @@ def wrong_answers(number: int, seed: int, only: str) -> None:
             outcome = {0: "passed", 1: "refused", 2: "error", None: "too long"}.get(
                 in_child(work, 120), "crash"
             )
-            names[outcome] += 1
+            if what == "nothing" and outcome != "passed":
+                sys.exit(f"{exercise}: the reference solution itself: {outcome}: {said_by.read_text()}")
+            if what != "nothing":
+                names[outcome] += 1
+                accepted += [f"{exercise} {what}"] * (outcome == "passed")
             print(f"{exercise} {outcome:8} {what} | {said_by.read_text()}", flush=True)
         count[exercise] = dict(names)
-    print(json.dumps(count))
+    return count, accepted
 
 
 if __name__ == "__main__":
@@ -340,8 +347,12 @@ if __name__ == "__main__":
         "--exercises", action="store_true", help="solutions of the exercises instead; lists what is said"
     )
     options = asked.parse_args()
+    command = f"python tests/stress/mutation.py --number {options.number} --seed {options.seed}"
     if options.exercises:
-        sys.exit(wrong_answers(options.number, options.seed, options.only))
+        said = wrong_answers(options.number, options.seed, options.only)
+        if not options.only:
+            report_of_exercises(*said, f"{command} --exercises")
+        sys.exit()
     found = core(options.number, options.seed, options.only, options.seconds)
     if not options.only:
-        report(found, f"python tests/stress/mutation.py --number {options.number} --seed {options.seed}")
+        report(found, command)

@@ -7,13 +7,13 @@ site/reliability.md.
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
 import time
-from datetime import date
 from pathlib import Path
+
+from record import record
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = {  # name -> variables of the environment; the first is PyTorch's own, the second ours
@@ -85,17 +85,9 @@ def main() -> None:
 
 def report(rows: list[dict], size: list[int], neighbours: list[int]) -> None:
     """Write the record and the page's table."""
-    sys.path[:0] = [str(ROOT)]
-    from dmri_helpers.course.figures import fill
-    from dmri_helpers.results.files import write_text
-    from dmri_helpers.results.records import machine
-    from dmri_helpers.results.tables import render
-
     shape = " x ".join(map(str, size))
     text = f"python tests/stress/threads.py --shape {shape.replace(' x ', ' ')}"
     text += f" --neighbours {' '.join(map(str, neighbours))}"
-    result = {"command": text, "cores": os.cpu_count(), **machine(), "rows": rows}
-    write_text(ROOT / "figures/reliability/threads.json", json.dumps(result, indent=1) + "\n")
     best = {
         (row["neighbours"], method): min(
             other[method] for other in rows if other["neighbours"] == row["neighbours"]
@@ -109,12 +101,8 @@ def report(rows: list[dict], size: list[int], neighbours: list[int]) -> None:
         for row in rows
     ]
     header = ["neighbours", "threads", "load average", "network (s)", "k-t TV (s)"]
-    said = f"One cine of {shape}, {os.cpu_count()} cores, {machine()['machine']}, {date.today()}: `{text}`"
-    page = ROOT / "site" / "reliability.md"
-    write_text(
-        page,
-        fill(page.read_text(encoding="utf-8"), {"threads": f"{said}\n\n{render(header, lines, 'pipe')}"}),
-    )
+    said = f"One cine of {shape}, {os.cpu_count()} cores"
+    record("threads", text, said, header, lines, {"cores": os.cpu_count(), "rows": rows})
 
 
 if __name__ == "__main__":
