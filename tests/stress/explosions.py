@@ -7,7 +7,6 @@ the table of site/reliability.md.
 
 import sys
 import tempfile
-from datetime import date
 from pathlib import Path
 
 import pytest
@@ -17,14 +16,11 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "runs")]
 
 import test_damaged as planted  # noqa: E402
+from record import record  # noqa: E402
 
 from dmri_helpers import methods, training  # noqa: E402
-from dmri_helpers.course.figures import fill  # noqa: E402
 from dmri_helpers.data import open_cine, samples, split  # noqa: E402
 from dmri_helpers.profiles import TrainConfig, UnrolledConfig  # noqa: E402
-from dmri_helpers.results.files import write_text  # noqa: E402
-from dmri_helpers.results.records import machine, record  # noqa: E402
-from dmri_helpers.results.tables import render  # noqa: E402
 from dmri_helpers.runs import Run  # noqa: E402
 
 NETWORK = UnrolledConfig(cascades=2, features=8, start="view_sharing")
@@ -61,24 +57,12 @@ def main() -> None:
             rows.append(
                 {"planted": kind, "epoch": epoch, "went_back": times, "psnr": psnr, "lost": calm - psnr}
             )
-    command = "python tests/stress/explosions.py"
     within, undone = sum(row["lost"] <= ALLOWED for row in rows), sum(row["went_back"] for row in rows)
-    record(
-        ROOT / "figures/reliability/explosions.json",
-        command=command,
-        undisturbed=calm,
-        allowed=ALLOWED,
-        rows=rows,
-    )
     said = f"{within} of {len(rows)} end within {ALLOWED} dB of the undisturbed run ({calm:.2f} dB); {undone} times a "
-    said += f"run went back. {machine()['machine']}, {date.today()}: `{command}`"
     lines = [[kind, *(f"{row['lost']:+.2f}" for row in rows if row["planted"] == kind)] for kind in KINDS]
     header = ["what is lost (dB), planted in epoch", *map(str, EPOCHS)]
-    page = ROOT / "site" / "reliability.md"
-    filled = fill(
-        page.read_text(encoding="utf-8"), {"explosions": f"{said}\n\n{render(header, lines, 'pipe')}"}
-    )
-    write_text(page, filled)
+    result = {"undisturbed": calm, "allowed": ALLOWED, "rows": rows}
+    record("explosions", "python tests/stress/explosions.py", said + "run went back", header, lines, result)
     sys.exit(within < len(rows))
 
 
