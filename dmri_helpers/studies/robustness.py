@@ -135,8 +135,8 @@ def figure(compared: Sequence[Mapping[str, Any]]) -> Figure:
             ax.plot([one["gain"] for one in chosen], places, "o", color=color, label=source)
         ax.axvline(0, color="0.3", linestyle="--", linewidth=1)
         ax.set_yticks(range(len(conditions)), conditions)
-        ax.set(title=world, xlabel="gain over the best without learning (dB)")
-    axes[0, 0].legend()
+        ax.set(title=world, xlabel="gain (dB)")
+    drawn.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(sources))
     return drawn
 
 
