@@ -31,12 +31,8 @@ CLASSICAL: dict[str, Reconstruct] = {
 }
 NETWORKS = {"dual_unet": DualUNetConfig, "unrolled": UnrolledConfig}
 WEIGHTS = Path(__file__).parent / "weights"
-FOUR: tuple[tuple[int, ...], ...] = (
-    (),
-    (-3,),
-    (-1,),
-    (-3, -1),
-)  # axes along which `mean_of_four` turns a cine
+FOUR: tuple[tuple[int, ...], ...] = (), (-3,), (-1,), (-3, -1)
+"""Axes along which `mean_of_four` turns a cine."""
 
 
 def build(config: NetworkConfig, seed: int = 0) -> torch.nn.Module:

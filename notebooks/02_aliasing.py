@@ -962,21 +962,14 @@ Markdown(crimes.table(crime_rows))
 # %% [markdown]
 # ## References
 #
-# - Deep-Learning-Dynamic-MRI-Reconstruction. Report for the course BME1312, ShanghaiTech
-#   University; repository of XiongWenye on GitHub (the report this course grew from).
-# - Z. Wang, A. C. Bovik, H. R. Sheikh, E. P. Simoncelli. Image quality assessment: from error
-#   visibility to structural similarity. *IEEE Transactions on Image Processing* 13:600-612, 2004.
-# - M. Lustig, D. Donoho, J. M. Pauly. Sparse MRI: the application of compressed sensing for rapid
-#   MR imaging. *Magnetic Resonance in Medicine* 58:1182-1195, 2007.
-# - R. Otazo, E. Candès, D. K. Sodickson. Low-rank plus sparse matrix decomposition for accelerated
-#   dynamic MRI with separation of background and dynamic components. *Magnetic Resonance in Medicine*
-#   73:1125-1136, 2015.
-# - A. Chambolle, T. Pock. A first-order primal-dual algorithm for convex problems with applications
-#   to imaging. *Journal of Mathematical Imaging and Vision* 40:120-145, 2011.
-# - E. Shimron, J. I. Tamir, K. Wang, M. Lustig. Implicit data crimes: machine learning bias arising from
-#   misuse of public data. *Proceedings of the National Academy of Sciences* 119:e2117203119, 2022.
-# - O. Bernard et al. Deep learning techniques for automatic MRI cardiac multi-structures
-#   segmentation and diagnosis: is the problem solved? *IEEE Transactions on Medical Imaging*
-#   37:2514-2525, 2018 (the measured cines of the report).
+# - Deep-Learning-Dynamic-MRI-Reconstruction. Report for BME1312, ShanghaiTech University; XiongWenye on GitHub.
+# - Z. Wang et al. Image quality assessment. *IEEE Trans Image Process* 13:600, 2004.
+# - M. Lustig et al. Sparse MRI. *Magn Reson Med* 58:1182, 2007.
+# - R. Otazo et al. Low-rank plus sparse matrix decomposition for accelerated dynamic MRI. *Magn Reson Med*
+#   73:1125, 2015.
+# - A. Chambolle, T. Pock. A first-order primal-dual algorithm for convex problems. *J Math Imaging Vis* 40:120, 2011.
+# - E. Shimron et al. Implicit data crimes. *PNAS* 119:e2117203119, 2022.
+# - O. Bernard et al. Deep learning techniques for automatic MRI cardiac multi-structures segmentation and diagnosis.
+#   *IEEE Trans Med Imaging* 37:2514, 2018.
 #
 # **Next:** [03_network](03_network.ipynb): a network that removes aliasing, piece by piece.

@@ -132,28 +132,32 @@ print("training: another mask in every epoch; test: always the same")
 # ## 4.4 The loop, whole (5 min)
 
 # %%
+def take_step(model, optimizer, rate, kspace, A, target):
+    """One step of the optimizer on the squared error of the complex image; returns the loss, a number."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.zero_grad()
+    error = model(kspace, A) - target
+    loss = (error.real**2 + error.imag**2).mean()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+# %%
 def train_network(model, samples, config):
-    """Train with AdamW on the squared error of the complex image; the mean loss of every epoch."""
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-    )
+    """Train with AdamW; the mean loss of every epoch."""
+    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=config.weight_decay)
     losses = []
     for epoch in range(1, config.epochs + 1):
         torch.manual_seed(config.seed * 1_000_003 + epoch)  # dropout
         samples.set_epoch(epoch)  # fresh masks, strips and order
         model.train()
-        batches = list(samples.batches(config.batch_size))
-        total = 0.0
+        batches, total = list(samples.batches(config.batch_size)), 0.0
         for step, (kspace, A, target) in enumerate(batches):
             progress = (epoch - 1 + step / len(batches)) / config.epochs
-            for group in optimizer.param_groups:
-                group["lr"] = config.learning_rate * training.rate_factor(progress, "cosine")
-            optimizer.zero_grad()
-            error = model(kspace, A) - target
-            loss = (error.real**2 + error.imag**2).mean()
-            loss.backward()
-            optimizer.step()
-            total += loss.item() * len(target)
+            rate = config.learning_rate * training.rate_factor(progress, "cosine")
+            total += take_step(model, optimizer, rate, kspace, A, target) * len(target)
         losses.append(total / len(samples))
     return losses
 

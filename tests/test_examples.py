@@ -79,7 +79,7 @@ def test_code_of_readmes_names_what_exists(folder, block):
 
 
 def test_there_are_examples():
-    assert WITH_EXAMPLES and len(COMMANDS) > 10 and BLOCKS
+    assert WITH_EXAMPLES and len(COMMANDS) > 25 and BLOCKS
 
 
 @pytest.mark.parametrize("line", ["dmri evaluate --methods kt_tv", "dmri sweeps phantom"])

@@ -327,7 +327,8 @@ def figure(found: Sequence[Mapping]) -> Figure:
             ax.errorbar(one["mean"], place, xerr=error, fmt="o", color=color, capsize=3)
         ax.axvline(0, color="0.3", linestyle="--", linewidth=1)
         ax.set_yticks(range(len(rows)), [one["row"] for one in rows])
-        ax.set_title(world)
+        ax.set(title=world, ylim=(-0.6, len(rows) - 0.4))
+        ax.locator_params(axis="x", nbins=5)
     drawn.supxlabel("PSNR minus that of the reference (dB)")
     return drawn
 

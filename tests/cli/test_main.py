@@ -70,6 +70,13 @@ def test_evaluate_writes_what_it_measured(cines, capsys):
     result = json.loads(text, parse_constant=pytest.fail)
     assert [path.name for path in Path("new/folder").iterdir()] == ["out.json"]
 
+    assert cli.main([*command[:-1], "four.json", "--mean-of-four"]) == 0
+    capsys.readouterr()
+    four = json.loads(Path("four.json").read_text())
+    assert (
+        four["method"] == "view_sharing, mean of four"
+        and four["psnr"]["mean"] >= result["psnr"]["mean"] - 0.5
+    )
     assert result["method"] == "view_sharing" and result["data"] == "cines.npz" and result["n_cines"] == 7
     assert result["acceleration"] == 4 and result["center_lines"] == 4 and result["mask_seed"] == 42
     assert result["seconds_per_cine"] > 0 and {"machine", "versions", "date", "notes"} <= result.keys()

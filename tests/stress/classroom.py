@@ -73,7 +73,7 @@ async def student(number: int, top: Path, peaks: list[int]) -> dict:
 
 
 def kernels(number: int) -> dict:
-    """So many students at once: what became of each, and when all together held most memory."""
+    """So many students at once: what became of each, and the most memory that its kernel held."""
     peaks, load = [0] * number, os.getloadavg()[0]
 
     async def everyone(top: Path) -> list[dict]:
