@@ -101,7 +101,6 @@ async function viewer({view, settings: S, ask}) {
   const level = control(controls, "level", Array.from({length: 101}, (_, i) => S.black + i * span / 100), S.black + 50 * span / 100, draw, two);
   const width = control(controls, "window", Array.from({length: 50}, (_, i) => (i + 1) * span / 50), span, draw, two);
   button(width.label, "Reset", () => { level.input.value = 50; width.input.value = 49; for (const one of [level, width]) one.value = one.value; draw(); });
-  view.style.setProperty("--n", S.titles.length);
   const toned = v => (S.black + v * span - level.value) / width.value + 0.5;
   S.titles.forEach((title, n) => {
     const stack = add(panels, "div"), image = picture(stack, title), volume = rows[n];
