@@ -75,7 +75,9 @@ def _places(tree: ast.AST) -> Iterator[tuple[ast.AST, str, int | None]]:
     """Every node below the tree that is mutated: its owner, the name of the field and the index in that."""
     for field, value in ast.iter_fields(tree):
         skipped = field in ("annotation", "returns", "decorator_list", "ctx", "type_comment")
-        if skipped or isinstance(tree, (ast.Raise, ast.JoinedStr)):
+        if skipped or isinstance(tree, (ast.Raise, ast.JoinedStr)) or _is_shown(tree):
+            continue
+        if isinstance(tree, ast.keyword) and tree.arg == "strict":
             continue
         for index, child in enumerate(value) if isinstance(value, list) else [(None, value)]:
             docstring = isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant)
@@ -86,6 +88,12 @@ def _places(tree: ast.AST) -> Iterator[tuple[ast.AST, str, int | None]]:
             ):
                 yield tree, field, index
                 yield from _places(child)
+
+
+def _is_shown(node: ast.AST) -> bool:
+    """Whether a call only moves a progress bar."""
+    called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+    return called.startswith(("tqdm", "bar."))
 
 
 def _changes(node: ast.AST, field: str) -> Iterator[ast.AST]:
@@ -105,12 +113,13 @@ def _changes(node: ast.AST, field: str) -> Iterator[ast.AST]:
         other.test = ast.UnaryOp(ast.Not(), node.test)
         yield other
     elif isinstance(node, (ast.AugAssign, ast.Raise)) or (
-        isinstance(node, ast.Expr) and field in ("body", "orelse")
+        isinstance(node, ast.Expr) and field in ("body", "orelse") and not _is_shown(node.value)
     ):
-        yield ast.Pass()
+        if "NotImplementedError" not in ast.unparse(node):
+            yield ast.Pass()
     elif isinstance(node, ast.Call):
         for i, keyword in enumerate(node.keywords):
-            if keyword.arg:
+            if keyword.arg not in (None, "strict") and not _is_shown(node):
                 yield ast.Call(node.func, node.args, node.keywords[:i] + node.keywords[i + 1 :])
         if isinstance(node.func, ast.Attribute) and node.func.attr in UNWRAPPED and not node.args:
             yield node.func.value
