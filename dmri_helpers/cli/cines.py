@@ -288,7 +288,7 @@ def _write_imported(cines, out: Path) -> None:
     elif cines.measured:
         arrays["kspace"] = cines.kspace(range(len(cines))).numpy()
     else:
-        arrays["dataset"] = cines.tensor().numpy()
+        arrays["dataset"] = cines.array()
     arrays = {name: array for name, array in arrays.items() if array is not None}
     with writing_to(out):
         save_npz(out, arrays)

@@ -1,6 +1,8 @@
 """Cines of one size, in memory or on disk, and their split by patient."""
 
+import os
 from collections.abc import Sequence
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -105,6 +107,20 @@ class Cines:
             return self
         part = Cines(np.abs(self._array[self.indices]), self.source, self.groups, self.notes)
         return part
+
+    def array(self) -> np.ndarray:
+        """All cines at once, ``(n, t, y, x)``: all of a source without a copy, so leave it as it is."""
+        whole = np.array_equal(self.indices, np.arange(len(self._array)))
+        return self._array if whole else self._array[self.indices]
+
+    def move_to(self, file: BinaryIO) -> None:
+        """Keep the values at the end of a file and no longer in memory; where there is no room for them they stay."""
+        start, array = file.seek(0, os.SEEK_END), np.ascontiguousarray(self._array)
+        try:
+            array.tofile(file)
+        except OSError:  # a full disk
+            return
+        self._array = np.memmap(file, array.dtype, "r", start, array.shape)
 
     def tensor(self) -> torch.Tensor:
         """All cines at once, shape ``(n, t, y, x)``: a copy, float32 magnitude or complex64."""

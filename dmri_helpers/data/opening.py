@@ -7,10 +7,12 @@ message is one line.
 """
 
 import os
+import tempfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -138,6 +140,12 @@ def import_cines(path: str | Path, *others: str | Path, **options) -> Cines | Me
     for one in paths:
         if (same := seen.setdefault(os.path.realpath(one), one)) is not one:
             raise _error(one, f"the same source as {same}", "each once, a patient each")
+    with tempfile.TemporaryFile() as on_disk:
+        return _joined(*_parts(paths, options, on_disk), on_disk)
+
+
+def _parts(paths: list[Path], options: dict, on_disk: BinaryIO) -> tuple[list[tuple[Path, Cines]], list[str]]:
+    """The cines of each source, which lie on disk from then on, and what was left out."""
     parts, left_out = [], []
     for one in tqdm(paths, desc="sources", unit="source", delay=2):
         reason = no_image_by_its_name(one)
@@ -152,13 +160,14 @@ def import_cines(path: str | Path, *others: str | Path, **options) -> Cines | Me
                 raise _error(
                     one, "undersampled k-space", "sources of which every line is there, or one alone"
                 )
+            parts[-1][1].move_to(on_disk)
     if not parts:
         raise _error(paths[0], f"no image in {list_text(left_out, 'sources')}", "one at least")
-    return _joined(parts, left_out)
+    return parts, left_out
 
 
-def _joined(parts: list[tuple[Path, Cines]], left_out: list[str]) -> Cines:
-    """Cines of several sources, a patient each or as many as a source knows of."""
+def _joined(parts: list[tuple[Path, Cines]], left_out: list[str], on_disk: BinaryIO) -> Cines:
+    """Cines of several sources in one file, a patient each or as many as a source knows of."""
     first, one = parts[0]
     groups, notes, seen = [], {}, {}
     for path, cines in parts:
@@ -180,7 +189,7 @@ def _joined(parts: list[tuple[Path, Cines]], left_out: list[str]) -> Cines:
         groups.append(own + (groups[-1].max() + 1 if groups else 0))
         for note in cines.notes:
             notes.setdefault(note, []).append(path.name)
-    array = np.concatenate([cines.tensor().numpy() for _, cines in parts])
+    array = _in_one([cines.array() for _, cines in parts], on_disk)
     patients = len({number for own in groups for number in own.tolist()})
     said = [
         f"{count_text(len(parts), 'source')}, {count_text(patients, 'patient')}: {count_text(len(array), 'cine')}"
@@ -197,6 +206,14 @@ def _joined(parts: list[tuple[Path, Cines]], left_out: list[str]) -> Cines:
     if all(cines.patients is not None for _, cines in parts):
         joined.patients = np.concatenate([cines.patients for _, cines in parts])
     return joined
+
+
+def _in_one(arrays: list[np.ndarray], on_disk: BinaryIO) -> np.ndarray:
+    """Arrays as one: mapped where all of one type lie in this file without a gap, in memory otherwise."""
+    n, size = sum(map(len, arrays)), sum(array.nbytes for array in arrays)
+    if len({array.dtype for array in arrays}) == 1 and os.fstat(on_disk.fileno()).st_size == size:
+        return np.memmap(on_disk, arrays[0].dtype, "r", 0, (n, *arrays[0].shape[1:]))
+    return np.concatenate(arrays)
 
 
 def _path(source: str | Path) -> Path:

@@ -5,6 +5,8 @@ dimensions; the cines have shape ``(n, t, y, x)``. An array is k-space if its na
 ``kdata``, or if ``axes`` has a coil (`formats.kspace`).
 """
 
+import struct
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,7 @@ from .raw import (
     size_text,
 )
 
+_MAPPED = 2**20  # bytes from which on an array of a .npz stays on disk
 _SIZES = {f"{sign}int{8 * size}": size for sign in ("", "u") for size in (1, 2, 4, 8)} | {
     "double": 8,
     "single": 4,
@@ -42,6 +45,8 @@ def npy(path: Path, axes: str | None = None) -> Raw:
 def npz(path: Path, key: str | None = None, axes: str | None = None) -> Raw:
     """Read an array of a ``.npz``, by default ``dataset`` or, where there is none, ``kspace``.
 
+    What is not packed stays on disk (memory-mapped), as in all that the course writes.
+
     The key ``groups`` or ``patient`` may say which cines belong together; the groups are handed on as they are. The key
     ``coils`` may have the maps of the coils, ``(c, y, x)`` for all cines or ``(n, c, y, x)``, and the key ``mask`` the
     sampled lines of k-space. Pickled objects are never loaded.
@@ -53,7 +58,7 @@ def npz(path: Path, key: str | None = None, axes: str | None = None) -> Raw:
         known = next((name for name in ("groups", "patient") if name in archive.files), None)
         guard.npz(path, archive, [name for name in (key, known, "coils", "mask") if name in archive.files])
         groups = None if known is None else np.asarray(archive[known])
-        array = np.asarray(archive[key])
+        array = _member(path, archive, key)
         maps = np.asarray(archive["coils"]) if "coils" in archive.files else None
         mask = np.asarray(archive["mask"]) if "mask" in archive.files else None
     if _is_kspace(key, axes):
@@ -67,6 +72,24 @@ def npz(path: Path, key: str | None = None, axes: str | None = None) -> Raw:
     cines = put_in_order(path, array, axes, doubt=not own)
     coils = None if maps is None else _coil_maps(path, maps, cines.shape)
     return Raw(path, cines, groups, notes=notes, coils=coils)
+
+
+def _member(path: Path, archive, key: str) -> np.ndarray:
+    """An array of a ``.npz``; where it is large and not packed it stays on disk, after its checksum was compared."""
+    info = next(info for info in archive.zip.infolist() if info.filename in (key, f"{key}.npy"))
+    if info.compress_type != zipfile.ZIP_STORED or info.file_size < _MAPPED:
+        return np.asarray(archive[key])
+    shape, fortran, dtype, start = guard.npy_header(archive, info)
+    if dtype.hasobject:
+        return np.asarray(archive[key])  # numpy refuses it
+    with archive.zip.open(info) as stream:
+        while stream.read(1 << 20):
+            pass  # the checksum is compared at the end
+    with path.open("rb") as file:
+        file.seek(info.header_offset + 26)
+        name, extra = struct.unpack("<HH", file.read(4))
+    start += info.header_offset + 30 + name + extra
+    return np.memmap(path, dtype, "r", start, shape, "F" if fortran else "C")
 
 
 def _coil_maps(path: Path, maps: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -108,15 +108,21 @@ def npz(path: Path, archive, names: Sequence[str]) -> None:
         name, _, kind = member.filename.rpartition(".")
         if name not in names or kind != "npy":
             continue
-        fits(path, (member.file_size,), 1)
-        with archive.zip.open(member) as stream:
-            old = np.lib.format.read_magic(stream) == (1, 0)
-            read = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
-            shape, _, dtype = read(stream)
-            promised = stream.tell() + math.prod(shape) * dtype.itemsize
+        if member.compress_type:  # what is not packed stays on disk
+            fits(path, (member.file_size,), 1)
+        shape, _, dtype, start = npy_header(archive, member)
+        promised = start + math.prod(shape) * dtype.itemsize
         if promised != member.file_size and not dtype.hasobject:
             found = f"a damaged file ({member.filename} has {member.file_size} bytes, its header {promised})"
             raise error(path, found, "a whole one")
+
+
+def npy_header(archive, member) -> tuple[tuple[int, ...], bool, np.dtype, int]:
+    """Of an array in a ``.npz``: shape, whether in Fortran's order, type, and the byte at which its values begin."""
+    with archive.zip.open(member) as stream:
+        old = np.lib.format.read_magic(stream) == (1, 0)
+        read = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
+        return (*read(stream), stream.tell())
 
 
 def matlab(path: Path) -> None:

@@ -10,7 +10,7 @@ from data.formats.test_field_cases import hearts, write
 from data.formats.writing import imported, refused, unit, write_nifti, wrong
 
 from dmri_helpers import cli, profiles
-from dmri_helpers.data import DataError, import_cines, open_cine, split
+from dmri_helpers.data import DataError, import_cines, open_cine, opening, split
 from dmri_helpers.results.files import cache_folder
 
 
@@ -39,6 +39,47 @@ def test_every_source_is_a_patient(capsys):
     left = "b_gt.nii.gz (labels by its name), contour.nii.gz (labels by its name), d.nii.gz (labels by its values)"
     assert f"left out: the sources {left}" in said
     assert [part.groups.tolist() for part in split(open_cine("out.npz"), (3, 1, 1))]
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_sources_lie_in_one_file_where_the_disk_has_room(monkeypatch, full):
+    """Memory then holds one source at a time; on a full disk all stay in memory."""
+    values = [np.random.default_rng(seed).random((3, 4, 20, 16), np.float32) for seed in range(3)]
+    for number, array in enumerate(values):
+        np.save(f"{number}.npy", array)
+    if full:
+        if not os.path.exists("/dev/full"):
+            pytest.skip("no device that is full")
+        monkeypatch.setattr(opening.tempfile, "TemporaryFile", lambda: open("/dev/full", "r+b", buffering=0))
+    cines = import_cines("0.npy", "1.npy", "2.npy")
+    np.testing.assert_array_equal(cines.array(), np.concatenate(values))
+    assert isinstance(cines.array(), np.memmap) is not full
+    np.testing.assert_array_equal(cines.subset([4, 1]).array(), np.concatenate(values)[[4, 1]])
+
+
+def test_one_complex_source_among_others(tmp_path):
+    magnitudes = np.random.default_rng(0).random((2, 4, 20, 16), np.float32)
+    np.save("a.npy", magnitudes)
+    np.save("b.npy", (magnitudes / 2 + 0.1j).astype(np.complex64))
+    np.testing.assert_array_equal(
+        import_cines("a.npy", "b.npy").array(), [*magnitudes, *(magnitudes / 2 + np.complex64(0.1j))]
+    )
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_large_array_of_an_npz_stays_on_disk_and_is_checked(order):
+    array = np.asarray(np.random.default_rng(0).random((8, 20, 64, 48), np.float32), order=order)
+    np.savez("big.npz", groups=np.arange(8), dataset=array)
+    cines = open_cine("big.npz")
+    assert isinstance(cines.array(), np.memmap)
+    np.testing.assert_array_equal(cines.array(), array)
+    with open("big.npz", "r+b") as file:
+        file.seek(1_500_000)
+        byte = file.read(1)[0]
+        file.seek(1_500_000)
+        file.write(bytes([byte ^ 1]))
+    with pytest.raises(DataError, match="big.npz"):
+        open_cine("big.npz")
 
 
 def test_sources_that_cannot_be_joined(capsys):
