@@ -164,24 +164,28 @@ def step(
     return loss.detach()
 
 
-def evaluate(reconstruct: Callable, cines: Any, *, title: str = "evaluate") -> list[dict]:
-    """Reconstruct cine after cine, in `native_precision`, and measure each.
+def evaluate(reconstruct: Callable, cines: Any, *, title: str = "evaluate", team=None) -> list[dict]:
+    """Reconstruct cine after cine, in `native_precision`, and measure each; the processes of a team share them.
 
     Returns
     -------
         one dictionary per cine: ``cine`` (its number), the metrics of `metrics.cine_metrics`, ``seconds``
     """
-    rows = []
+    team = team or Alone()
+    rows, mine = [], range(team.process_index, len(cines), team.num_processes)
     if isinstance(reconstruct, torch.nn.Module):
         reconstruct.eval()
     with torch.no_grad(), native_precision():
-        for i, (kspace, A, target) in enumerate(
-            tqdm(cines.batches(1), desc=title, unit="cine", total=len(cines))
-        ):
+        for i in tqdm(mine, desc=title, unit="cine", disable=not team.is_main_process):
+            kspace, A, target = cines[i]
             started = time.perf_counter()
             recon = reconstruct(kspace, A)
             seconds = time.perf_counter() - started
             rows.append({"cine": i, **cine_metrics(recon[0], target[0]), "seconds": seconds})
+    if team.num_processes > 1:
+        from accelerate.utils import gather_object
+
+        rows = sorted(gather_object(rows), key=lambda row: row["cine"])
     return rows
 
 

@@ -142,6 +142,8 @@ class Evaluate(Undersampling):
     Example: dmri evaluate --data cine.npz --method view_sharing --json view_sharing.json
 
     Example: dmri evaluate --method kt_tv --phase 1 --coils 8 --acceleration 8 --noise 0.01
+
+    Example: torchrun --nproc-per-node 4 -m -- dmri_helpers evaluate --method unrolled
     """
 
     json: Path | None = None
@@ -152,9 +154,15 @@ class Evaluate(Undersampling):
         from .. import metrics, training
         from ..results.files import write_text
         from ..results.tables import table
+        from ..runs import processes
 
-        reconstruct, undersampled = self.open()
-        rows = training.evaluate(reconstruct, undersampled, title=self.name)
+        team = processes()
+        with team.main_process_first():
+            reconstruct, undersampled = self.open()
+        rows = training.evaluate(reconstruct, undersampled, title=self.name, team=team)
+        team.end_training()
+        if not team.is_main_process:
+            return
         warn_of_results(self.name, (row["nmse"] < float("inf") for row in rows))
         summary = metrics.summarise(rows)
         if self.json is not None:

@@ -12,7 +12,15 @@ from tyro.conf import Positional, arg
 
 from .. import profiles
 from ..results.files import finite, lists_on_one_line
-from .output import EVALUATION_SEED, ChoosesSeries, UsageError, check_output, open_source, writing_to
+from .output import (
+    EVALUATION_SEED,
+    ChoosesSeries,
+    UsageError,
+    check_output,
+    is_main_process,
+    open_source,
+    writing_to,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,6 +220,8 @@ class Study:
 
     Example: dmri study pieces --seeds 5 --out build/study
 
+    Example: torchrun --nproc-per-node 4 -m -- dmri_helpers study pieces
+
     Example: dmri study arena --seeds 3 --only ours "CRNN (Qin 2019)"
 
     Example: dmri study heart --n 100
@@ -262,6 +272,8 @@ class Study:
             check_output(path, self.force)
         from ..studies import failures, grids, heart, robustness, study
 
+        if self.name not in grids.STUDIES and not is_main_process():
+            return  # networks are shared out among processes, cines are not
         with writing_to(self.out / "runs"):
             if self.name == "heart":
                 heart.write(heart.run(self.n), *result)
@@ -276,6 +288,8 @@ class Study:
             else:
                 chosen = grids.STUDIES[self.name]
                 rows = study.run(chosen, range(self.seeds), self.out / self.name, self.only)
+                if not is_main_process():
+                    return
                 study.write(chosen, rows, f"dmri study {self.name} --seeds {self.seeds}", *result)
         print(result[1].read_text(encoding="utf-8"))
 

@@ -6,6 +6,7 @@ them a few times over: a conclusion holds for this size and this training. `grid
 """
 
 import json
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -116,16 +117,22 @@ class Study:
 def run(study: Study, seeds: Sequence[int], folder: Path, only: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Train and test every row, or ``only`` some, with every seed, but for those whose file lies in ``folder``.
 
+    Of the processes that ``torchrun`` started each takes some of the rows; the first waits for what the others write.
+
     Returns
     -------
         a dictionary per row and seed: ``row``, ``seed``, ``parameters``, ``seconds``, ``epochs``, ``learning_rate``,
         ``seconds_per_cine`` (of one core), and for every world the scores of every test cine; also those of earlier
         calls in this folder
     """
-    chosen = [(seed, name) for seed in seeds for name in only or study.rows]
-    for seed, name in tqdm(chosen, "study", unit="run"):
+    process, processes = int(os.environ.get("RANK") or 0), int(os.environ.get("WORLD_SIZE") or 1)
+    names = list(only or study.rows)
+    mine = [(seed, name) for seed in seeds for name in names[process::processes]]
+    for seed, name in tqdm(mine, "study", unit="run", disable=process > 0):
         if not _kept(folder, name, seed).is_file():
             _train_one(study, name, study.rows[name], seed, folder)
+    while process == 0 and not all(_kept(folder, name, seed).is_file() for seed in seeds for name in names):
+        time.sleep(1)
     of_rows = ((seed, name) for seed in range(_MOST_SEEDS) for name in study.rows)
     paths = [_kept(folder, name, seed) for seed, name in of_rows]
     return [

@@ -13,6 +13,7 @@ import torch
 
 from dmri_helpers import cli, data, training
 from dmri_helpers.runs import processes, read_log
+from dmri_helpers.studies import study
 
 pytest.importorskip("accelerate", reason="accelerate is not installed: [test]")
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,6 +95,41 @@ def test_the_slurm_script_goes_on_until_the_run_is_complete(folder):
         assert done.returncode == 0, done.stderr
         assert len(read_log(folder / "runs/cascade/log.csv")) == 1 + slices
         assert (folder / "queue").read_text() == "again 7\n", "queued again after the first slice alone"
+
+
+def test_two_processes_evaluate_what_one_does(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    options = (
+        "evaluate --data cines.npz --method view_sharing --acceleration 3 --center-lines 3 --limit 5".split()
+    )
+    assert cli.main([*options, "--json", "alone.json"]) == 0
+    done = run(folder, *TORCHRUN, *options, "--json", "shared.json")
+    assert done.returncode == 0 and done.stdout.count("| view sharing ") == 2, done.stderr
+    rows = [json.loads((folder / f"{name}.json").read_text())["cines"] for name in ("alone", "shared")]
+    for a, b in zip(*rows, strict=True):
+        assert {**a, "seconds": 0} == pytest.approx({**b, "seconds": 0}, rel=1e-6)
+
+
+def test_processes_share_the_rows_of_a_study(tmp_path, monkeypatch):
+    """The second of two makes the second row; the first waits for it, and knows all."""
+    made, seeds = [], (0, 1)
+
+    def train(_, name, row, seed, folder):
+        made.append((name, seed))
+        path = study._kept(folder, name, seed)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({"runs": [{"row": name, "seed": seed}]}))
+
+    monkeypatch.setattr(study, "_train_one", train)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    some = study.Study(rows=dict.fromkeys("abc"), reference="a", question="?", training=None)
+    expected = {"1": [("b", 0), ("b", 1)], "0": [("a", 0), ("c", 0), ("a", 1), ("c", 1)]}
+    for rank, mine in expected.items():
+        made.clear()
+        monkeypatch.setenv("RANK", rank)
+        runs = study.run(some, seeds, tmp_path / "runs")
+        assert made == mine
+    assert [(row["row"], row["seed"]) for row in runs] == [(name, seed) for seed in seeds for name in "abc"]
 
 
 def test_bad_input_is_said_once(folder):
