@@ -83,6 +83,8 @@ def check_1_2(lost_for_good: Callable) -> str:
             "the zero frequency of the mask is in the middle: use the centred transform": plain[~seen].sum()
             / plain.sum(),
             "that is a share of lines; they do not hold the same energy": (~seen).float().mean(),
+            "a share is divided by the whole": energy[~seen].sum() * energy.sum(),
+            "that is an energy, not a share of all": energy[~seen].sum(),
             "a share is a number from 0 to 1, not per cent": 100 * energy[~seen].sum() / energy.sum(),
         }
         asked = f"of a cine {(t, y, x)} of which {int((~seen).sum())} lines are never measured the share lost"

@@ -83,6 +83,7 @@ def check_4_2(gained: Callable) -> str:
         mistakes = {
             "that is the sum over the cines; take their mean": right.sum().item(),
             "that is the first cine alone": right[0].item(),
+            "a gain is a difference, not a sum": (scores(slow, seed) + scores(fast, seed)).mean().item(),
             "it is the slow one, with more data, minus the fast one": -right.mean().item(),
             "that is the PSNR of the whole volume; 'psnr' is the mean over frames": volume.mean().item(),
             "those are the masks of seed 0; hand the seed on": zero.mean().item(),
@@ -93,6 +94,8 @@ def check_4_2(gained: Callable) -> str:
             "you compare two independent means; subtract cine by cine first": apart,
             "that is how far apart the cines are; the mean of n of them is surer": right.std().item(),
             "the spread is estimated with n - 1": right.std(correction=0).item() / 3**0.5,
+            "the more cines, the surer: divide by the root of n": right.std().item() * 3**0.5,
+            "the root of n, not n": right.std().item() / 3,
         }
         demand_number(given[1], right.std().item() / 3**0.5, f"{asked}: the standard error", mistakes)
     return "the right number of lines, fixed masks, and the gain cine by cine"

@@ -108,15 +108,21 @@ def check_5_2(cines_needed: Callable) -> str:
             isinstance(given, (tuple, list)) and len(given) == 2,
             f"expected two numbers, unpaired and paired; found {given!r:.60}",
         )
-        for name, number, square in (
-            ("unpaired", given[0], 8 * (spread / difference) ** 2),
-            ("paired", given[1], 4 * (paired / difference) ** 2),
+        for name, number, errors in (
+            ("unpaired", given[0], 2 * 2**0.5 * spread),
+            ("paired", given[1], 2 * paired),
         ):
+            square = (errors / difference) ** 2
             mistakes = {
                 "round up: there are whole cines only, and fewer do not suffice": square,
                 "fewer do not suffice, so round up": math.floor(square),
                 "the root of n is in the standard error, so n grows with the square": math.ceil(square**0.5),
                 "two standard errors, please": math.ceil(square / 4),
+                "two standard errors, not three": math.ceil(square * 9 / 4),
+                "a smaller difference needs more cines, so it divides": math.ceil((errors * difference) ** 2),
+                "n grows with the square of spread over difference, not with the cube": math.ceil(
+                    square**1.5
+                ),
             }
             if name == "unpaired":
                 mistakes |= {

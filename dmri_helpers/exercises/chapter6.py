@@ -67,10 +67,16 @@ def _demand_consistency(found, image, kspace, mask, weight, asked: str) -> None:
     hints = [hint for hint, wrong in mistakes.items() if torch.allclose(found_kspace, wrong, atol=1e-4)]
     off = (found_kspace - right).abs()
     measured, others = ((off * lines).max().item() for lines in (mask, ~mask))
+    place = (off * mask).argmax()
+    made, model, data, best = (k.flatten()[place] for k in (found_kspace, image_kspace, kspace, right))
+    way = (
+        f"where the image has {model:.2f} and the data have {data:.2f}, you make {made:.2f}; the normal equations of "
+        f"that line give {best:.2f}"
+    )
     demand(
         torch.allclose(found_kspace, right, atol=1e-4),
         f"{asked} measured lines are off by up to {measured:.2g}, the others by {others:.2g}, expected 0: "
-        f"{hints[0] if hints else 'does it solve the normal equations, line by line?'}",
+        f"{hints[0] if hints else way}",
     )
 
 
@@ -84,6 +90,10 @@ def check_6_2(best_weight: Callable) -> str:
             "variances count, not standard deviations": error / noise,
             "upside down: the noisier the data, the smaller their weight": 1 / right,
             "upside down, and variances count, not standard deviations": noise / error,
+            "a ratio, not a product": (error * noise) ** 2,
+            "a ratio of variances, not a product of deviations": error * noise,
+            "the square, not the cube": (error / noise) ** 3,
+            "that is twice the ratio; it is squared": 2 * error / noise,
             "that is the share of the data, weight / (1 + weight)": right / (1 + right),
         }
         way = "how certain is each of the two? Errors that are as large as the noise make it 1"
@@ -174,6 +184,7 @@ def check_6_4(parameters: Callable) -> str:
             "two layers lie between the first and the last": (inner // 2 + ends + 2 * features + 2) * times,
             "the last convolution is 1 x 1 x 1": (inner + 108 * features + biases) * times,
         }
-        way = "go layer by layer: how many channels in and out, how large a kernel, and the biases"
+        first = f"{features} x (2 x 27 + 1) = {55 * features}"
+        way = f"go layer by layer: the first has {first}, by channels out, channels in, kernel and bias"
         demand_number(parameters(features, cascades, shared), right, asked, mistakes, way)
     return "as many as the network has, shared or not; consistency learns nothing"
