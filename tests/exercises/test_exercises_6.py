@@ -50,7 +50,7 @@ def test_soft_consistency(capsys):
     turned_away(check, not_a_number, "not finite")
     turned_away(check, one_number, "the code stops with RuntimeError: Boolean value of Tensor")
     turned_away(check, lambda *a: consistent(*a).abs(), "expected torch.complex64")
-    turned_away(check, lambda *a: consistent(*a) + 0.01, "does it solve the normal equations")
+    turned_away(check, lambda *a: consistent(*a) + 0.01, "the normal equations of that line give")
 
 
 def test_best_weight():
