@@ -117,7 +117,7 @@ def _around_the_middle(lines: torch.Tensor) -> torch.Tensor:
     middle = len(lines) // 2
     below, above = lines[: middle + 1].flip(0), lines[middle:]
     first, last = (int(side.long().cumprod(0).sum()) for side in (below, above))
-    return torch.arange(middle - first + 1, middle + last, device=lines.device)
+    return torch.arange(len(lines), device=lines.device)[middle - first + 1 : middle + last]
 
 
 def _projection(centre: torch.Tensor, kernel: int, threshold: float, shape: tuple[int, int]) -> torch.Tensor:

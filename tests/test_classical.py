@@ -73,6 +73,15 @@ def test_scale_and_phase_pass_through(method):
     torch.testing.assert_close(scaled / factor, once, atol=2e-4, rtol=0)
 
 
+@pytest.mark.parametrize("coils", [None, 3])
+@pytest.mark.parametrize("method", ITERATIVE)
+def test_the_scale_of_image_and_noise_passes_through(method, coils):
+    m = moving_square(1, y=48, x=24)
+    y, A = measured(m, coils, noise=0.03)
+    louder = ForwardModel(A.mask, A.coils, 200 * torch.as_tensor(A.noise))
+    torch.testing.assert_close(method(200 * y, louder) / 200, method(y, A), atol=2e-4, rtol=0)
+
+
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 1000), st.integers(1, 9))
 def test_against_loops(seed, t):

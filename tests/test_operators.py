@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dmri_helpers import calibration
 from dmri_helpers.calibration import coil_maps, map_error, noise_level
 from dmri_helpers.fourier import fft2c, fftc_y, ifft2c, ifftc_y
 from dmri_helpers.operators import ForwardModel, conjugate_gradients
@@ -220,6 +221,26 @@ def test_coil_maps_from_the_data():
     assert error_of_maps(loud[0, :, 0], true[0, :, 0], bright) < 0.03
     with pytest.raises(ValueError, match="centre lines"):
         coil_maps(y, ky_t_mask(m.shape, 4, center_lines=1, seed=0))
+
+
+@pytest.mark.parametrize("sampled, expected", [("00111010", [2, 3, 4]), ("1111111", range(7)), ("0100", [])])
+def test_centre_lines_end_where_the_first_is_missing(sampled, expected):
+    lines = torch.tensor([line == "1" for line in sampled])
+    assert calibration._around_the_middle(lines).tolist() == list(expected)
+
+
+def test_the_centre_is_blurred_without_ringing():
+    """A point becomes a blob: the cosine window of lines and columns, the largest value within a pixel of the blob."""
+    y, x, lines = 24, 20, 7
+    kspace = fft2c(torch.nn.functional.pad(torch.ones(1, 1, 1, dtype=torch.complex128), (10, 9, 12, 11)))
+    found = calibration._blurred(kspace, torch.arange(lines))
+    windows = []
+    for n in (y, x):
+        k = torch.arange(n, dtype=torch.float64) - n // 2
+        windows.append(torch.where(k.abs() < 4.5, (1 + torch.cos(math.pi * k / 4.5)) / 2, 0.0))
+    blob = ifft2c(kspace * windows[0][:, None] * windows[1])[0].abs()
+    around = torch.stack([blob.roll((i, j), (0, 1)) for i in (-1, 0, 1) for j in (-1, 0, 1)])
+    torch.testing.assert_close(found[4:-4, 4:-4], around.amax(0)[4:-4, 4:-4], atol=1e-6, rtol=1e-4)
 
 
 def test_error_of_maps():

@@ -1,6 +1,7 @@
 """fit, resume, run folders, loading by name: what a run promises."""
 
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -297,8 +298,19 @@ def test_a_run_that_diverges_says_so(cines):
         training.fit(model, *sets(cines), CONFIG)
 
 
+def test_the_weights_of_the_best_epoch_are_kept():
+    model = torch.nn.Linear(1, 1)
+    state = training.State(model, CONFIG)
+    kept = []
+    for psnr in (30.0, 32.0, 31.0, math.nan, 33.0, 32.5):
+        torch.nn.init.constant_(model.weight, psnr)
+        state.note({"val_psnr": psnr})
+        kept.append(state.best["weight"].item())
+    assert kept == [30, 32, 32, 32, 33, 33]
+
+
 def test_rate_schedule():
-    assert training.rate_factor(0) == 0 and training.rate_factor(0.05) == 1
+    assert [training.rate_factor(progress) for progress in (0, 0.0125, 0.05)] == [0, 0.25, 1]
     assert training.rate_factor(1) == pytest.approx(0) and training.rate_factor(0.525) == pytest.approx(0.5)
     assert training.rate_factor(0.3, "constant") == 1
 

@@ -69,8 +69,8 @@ def test_weight_is_given_learnt_or_from_the_noise():
     assert DataConsistency().weight(0.1) == math.inf and DataConsistency(7.0).weight(0.1) == 7
     assert DataConsistency(7.0, learnable=True).weight(0.1).item() == pytest.approx(7)
     from_noise = DataConsistency(noise_scale=0.02)
-    weights = from_noise.weight(torch.tensor([0.0, 0.01]))
-    torch.testing.assert_close(weights, torch.tensor([math.inf, 4.0]))
+    weights = from_noise.weight(torch.tensor([0.0, 0.01, 0.005]))
+    torch.testing.assert_close(weights, torch.tensor([math.inf, 4.0, 16.0]))
     A.noise = torch.tensor([0.0, 0.01])
     image = from_noise(x.flip(1), A.adjoint(y), A)
     torch.testing.assert_close(A(image)[0], y[0], atol=1e-5, rtol=1e-5)
