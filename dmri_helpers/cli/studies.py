@@ -231,6 +231,7 @@ class Study:
         Positional[
             Literal[
                 "consistency",
+                "consistency_full_size",
                 "pieces",
                 "mistakes",
                 "cascade_mistakes",
@@ -244,12 +245,16 @@ class Study:
         ],
         arg(metavar="NAME"),
     ]
-    """consistency: what the data step is worth; pieces: attention, temporal stage, loss and more of the dual U-Net;
-    mistakes, cascade_mistakes: what the report's mistakes cost; leakage: slices of test patients in the training set;
-    without_truth: learning from undersampled data alone; arena: published networks, trained for the same time (one of
-    them needs the package deepinv); heart: area of the left ventricle in what every method makes; failures: lesions
-    that move, scans that go wrong, and whether the spread of a network's images warns of errors; robustness: the
-    shipped cascade under other conditions, on phantoms and on the cines of --data"""
+    """consistency: what the data step is worth, on cines of 96 x 96
+    consistency_full_size: the same on 192 x 192
+    pieces: attention, temporal stage, loss and more of the dual U-Net
+    mistakes, cascade_mistakes: what the report's mistakes cost
+    leakage: slices of test patients in the training set
+    without_truth: learning from undersampled data alone
+    arena: published networks, trained for the same time; one of them needs the package deepinv
+    heart: area of the left ventricle in what every method makes
+    failures: lesions that move, scans that go wrong, and whether the spread of images warns of errors
+    robustness: the shipped cascade under other conditions, on phantoms and on the cines of --data"""
     seeds: int = 3
     """so many runs of every network"""
     only: tuple[str, ...] = ()

@@ -344,3 +344,15 @@ STUDIES = {
         rates=(2e-3, 5e-4),
     ),
 }
+_AT_FULL_SIZE = (
+    "hard data step",
+    "no data step",
+    "hard data step, zero-filled start",
+    "no data step, zero-filled start",
+)
+STUDIES["consistency_full_size"] = replace(
+    STUDIES["consistency"],
+    question="Is it the data step, also at the size of the course?",
+    rows={name: STUDIES["consistency"].rows[name] for name in _AT_FULL_SIZE},
+    shape=(20, 192, 192),
+)
