@@ -217,7 +217,9 @@ def hdf5(path: Path, key: str | None = None, axes: str | None = None) -> Raw:
             raise error(path, "ISMRMRD raw data, in which the option axes means nothing", "no axes")
         if raw_data:
             guard.hdf5_heaps(path)
-            return ismrmrd(path, choose_key(path, key, raw_data, raw_data, map(repr, raw_data)))
+            key = choose_key(path, key, raw_data, raw_data, map(repr, raw_data))
+            guard.hdf5_array(path, file[key]["data"])
+            return ismrmrd(path, key)
         names: list[str] = []
         file.visit(names.append)
         held = {name: file[name] for name in names if not name.startswith("#")}  # where MATLAB keeps cells

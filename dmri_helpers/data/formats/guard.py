@@ -26,8 +26,12 @@ _KINDS = {
 }
 _DEFLATED = b"1.2.840.10008.1.2.1.99"  # the syntax of a DICOM file that is packed as a whole
 _HEAP = b"GCOL\1\0\0\0"  # begins a heap of values of different lengths in an HDF5 file
-_TYPES = {*range(1, 8), 9, *range(12, 19)}  # of all elements of a MATLAB file
 _MATRIX, _PACKED = 14, 15  # types of elements of a MATLAB file: an array, and one that is packed
+_OF_NUMBERS = {*range(1, 8), 9, 12, 13}  # the types of parts that numbers may have in it
+_OF_TEXT = _OF_NUMBERS | {16, 17, 18}
+_TYPES = _OF_TEXT | {_MATRIX}
+_TEXT, _SPARSE, _NUMBERS_AND_TEXT = 4, 5, {*range(4, 16)}  # kinds of arrays in it
+_DEEPEST = 20  # so deep may structures and cells be nested
 
 
 def plain(path: Path) -> None:
@@ -76,6 +80,38 @@ def hdf5(path: Path, file) -> None:
             raise error(path, f"{found} into another file ({name!r})", "values that lie in the file itself")
 
 
+def hdf5_chunks(path: Path, item) -> None:
+    """Refuse an HDF5 array that is damaged where the library would read beyond memory, or take all of it.
+
+    These are chunks that lie outside of the file, that are there twice or too short, and lines of raw data that claim
+    to be longer than the file.
+    """
+    from h5py import h5t, h5z
+
+    kind, plan, size = item.id.get_type(), item.id.get_create_plist(), path.stat().st_size
+    filters = [plan.get_filter(number)[0] for number in range(plan.get_nfilters())]
+    packed = bool(filters) and set(filters) <= {h5z.FILTER_SHUFFLE, h5z.FILTER_DEFLATE}
+    members = range(kind.get_nmembers()) if kind.get_class() == h5t.COMPOUND else ()
+    lengths = [number for number in members if kind.get_member_class(number) == h5t.VLEN]
+    whole, chunks = math.prod(item.chunks or ()) * kind.get_size(), []
+    if item.chunks:
+        item.id.chunk_iter(chunks.append)
+    once = len({chunk.chunk_offset for chunk in chunks}) == len(chunks)
+    for chunk in chunks:
+        plain = not filters or chunk.filter_mask
+        good = once and 0 < chunk.size <= size - chunk.byte_offset and (not plain or chunk.size == whole)
+        if good and (lengths if plain else packed):
+            values = item.id.read_direct_chunk(chunk.chunk_offset)[1]
+            if not plain:
+                good = len(zlib.decompressobj().decompress(values, whole + 1)) == whole
+            for number in lengths if plain else ():
+                at, each = kind.get_member_offset(number), kind.get_member_type(number).get_super().get_size()
+                counts = np.ndarray(whole // kind.get_size(), "<u4", values, at, (kind.get_size(),))
+                good = good and int(counts.max()) * each <= size
+        if not good:
+            raise error(path, f"a damaged file (a chunk of {item.name!r})", "a whole one")
+
+
 def hdf5_heaps(path: Path) -> None:
     """Refuse raw data whose heaps of lines have free space of no size: the library would go round there for ever."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
@@ -97,6 +133,7 @@ def hdf5_array(path: Path, item) -> None:
     """Refuse an HDF5 array that memory does not hold, also where a single chunk of it is larger than the whole."""
     fits(path, item.shape, item.dtype.itemsize)
     fits(path, item.chunks or (), item.dtype.itemsize)
+    hdf5_chunks(path, item)
 
 
 def npz(path: Path, archive, names: Sequence[str]) -> None:
@@ -128,35 +165,47 @@ def npy_header(archive, member) -> tuple[tuple[int, ...], bool, np.dtype, int]:
 def matlab(path: Path) -> None:
     """Refuse a MATLAB file with an element that unpacks to more than memory holds, or is longer than what holds it.
 
-    Parts of no known type or longer than their element make scipy crash.
+    Parts that are longer than their array, or of a type that may not stand there, make scipy crash.
     """
-    with path.open("rb") as file:
-        order = "<II" if file.read(128)[126:] == b"IM" else ">II"
-        while len(tag := file.read(8)) == 8:
-            kind, size = struct.unpack(order, tag)
-            start, head = file.tell(), file.read(min(size, 1024))
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        order, start = "<II" if content[126:128] == b"IM" else ">II", 136
+        while start <= len(content):
+            kind, size = struct.unpack(order, content[start - 8 : start])
             if kind == _PACKED:
-                inner = zlib.decompressobj().decompress(head, 1024)
+                inner = zlib.decompressobj().decompress(content[start : start + min(size, 1024)], 1024)
                 unpacked = struct.unpack(order, inner[:8])[1]
                 fits(path, (unpacked,), 1)
-                _check_parts(path, order, inner[8:], unpacked)
+                if not _check_array(path, order, inner, 8, 8 + unpacked):
+                    inner = zlib.decompressobj().decompress(content[start : start + size], 8 + unpacked)
+                    _check_array(path, order, inner, 8, 8 + unpacked)
             elif kind == _MATRIX:
-                _check_parts(path, order, head, size)
-            file.seek(start + size)
+                _check_array(path, order, content, start, start + size)
+            start += size + 8
 
 
-def _check_parts(path: Path, order: str, head: bytes, size: int) -> None:
-    """Check that the flags, the dimensions, the name and what follows lie inside an array of a MATLAB file."""
-    at = 0
-    for _ in range(4):
-        if at + 8 > min(len(head), size):
-            return
-        kind, length = struct.unpack(order, head[at : at + 8])
+def _check_array(path: Path, order: str, content, at: int, end: int, depth: int = 0) -> bool:
+    """Check that an array of a MATLAB file has parts that lie inside it and are of types that may stand there.
+
+    These are flags, dimensions, a name, and then values or, of a structure or cell, arrays. True if the content, which
+    may stop early, was enough to tell.
+    """
+    kind_of_array, is_complex, place = 0, False, 0
+    while at + 8 <= min(len(content), end):
+        kind, length = struct.unpack(order, content[at : at + 8])
         if kind >> 16:  # up to four bytes are packed into the tag
-            length = 0
-        if at + 8 + length > size or kind & 0xFFFF not in _TYPES:
+            kind, length = kind & 0xFFFF, 0
+        if place == 0:
+            flags = struct.unpack(order, content[at + 8 : at + 16].ljust(8))[0]
+            kind_of_array, is_complex = flags & 0xFF, bool(flags & 0x800)
+        holds_arrays = place > 2 and kind_of_array not in _NUMBERS_AND_TEXT
+        possible = _TYPES if holds_arrays else _OF_TEXT if kind_of_array == _TEXT else _OF_NUMBERS
+        if at + 8 + length > end or kind not in possible or depth > _DEEPEST:
             raise error(path, "a damaged file (a part of an array is none or too long)", "a whole one")
+        if kind == _MATRIX:
+            _check_array(path, order, content, at + 8, at + 8 + length, depth + 1)
         at += 8 + -(-length // 8) * 8
+        place += 1
+    return at >= end or (place > 3 and kind_of_array in _NUMBERS_AND_TEXT - {_SPARSE} and not is_complex)
 
 
 def dicom(path: Path, header) -> None:

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import pydicom
 import pytest
+from data.formats.test_ismrmrd import X, Y, coil_kspace, write_raw
 from data.formats.writing import cine, header, refused, write_nifti, write_series, wrong
 from scipy.io import savemat
 
@@ -252,3 +253,59 @@ def test_parts_that_libraries_trip_over_are_refused(folder):
     Path("heap").write_bytes(heap + bytes(40))
     with pytest.raises(DataError, match="a hole of no size"):
         guard.hdf5_heaps(Path("heap"))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("kind", [8, 14, 15, 17])
+@pytest.mark.parametrize("part", ["real", "imaginary"])
+def test_a_part_of_a_matlab_array_that_is_no_numbers_is_refused(folder, packed, kind, part):
+    """Read by scipy it ends the process, or is taken for other numbers."""
+    savemat("good.mat", {"images": cine(6, 20, 24) + 1j, "other": {"a": np.arange(4.0), "b": ["x", "yy"]}})
+    content = bytearray(Path("good.mat").read_bytes())
+    tag = struct.pack("<II", 9, 6 * 20 * 24 * 8)
+    at = content.index(tag)
+    at = at if part == "real" else content.index(tag, at + 8)
+    for changed in (9, kind):
+        content[at : at + 4] = struct.pack("<I", changed)
+        Path("a.mat").write_bytes(_packed(content) if packed else content)
+        if changed == 9:
+            assert open_cine("a.mat").shape == (1, 6, 20, 24)
+        else:
+            assert "a.mat: found a damaged file (a part of an array" in wrong("a.mat")
+
+
+def _packed(content: bytes) -> bytes:
+    """A MATLAB file with every element packed."""
+    packed, at = content[:128], 128
+    while at < len(content):
+        size = struct.unpack("<I", content[at + 4 : at + 8])[0] + 8
+        element = zlib.compress(bytes(content[at : at + size]))
+        packed, at = packed + struct.pack("<II", 15, len(element)) + element, at + size
+    return packed
+
+
+@pytest.mark.parametrize("options", [{"compression": "gzip"}, {"compression": "gzip", "shuffle": True}])
+@pytest.mark.parametrize("userblock", [0, 512])
+def test_an_hdf5_chunk_that_is_too_short_is_refused(folder, options, userblock):
+    """The library would fill it up with whatever lies in memory, or end the process."""
+    values = (cine(6, 20, 24) / 2879).astype(np.float32)
+    with h5py.File("a.h5", "w", userblock_size=userblock) as file:
+        images = file.create_dataset("images", data=values, chunks=(2, 20, 24), **options)
+    np.testing.assert_array_equal(open_cine("a.h5").tensor()[0], values)
+    with h5py.File("a.h5", "r+") as file:
+        images = file["images"]
+        content = images.id.read_direct_chunk((2, 0, 0))[1]
+        images.id.write_direct_chunk((2, 0, 0), zlib.compress(zlib.decompress(content)[:100]))
+    assert "a.h5: found a damaged file (a chunk of '/images')" in wrong("a.h5")
+
+
+def test_raw_data_that_claim_lines_longer_than_the_file_are_refused(folder):
+    write_raw("raw.h5", coil_kspace(np.random.default_rng(0).random((1, 3, Y, X))))
+    with h5py.File("raw.h5") as file:
+        lines = file["dataset/data"]
+        number = lines.dtype.names.index("data")
+        at = lines.id.get_chunk_info(5).byte_offset + lines.id.get_type().get_member_offset(number)
+    content = bytearray(Path("raw.h5").read_bytes())
+    content[at : at + 4] = struct.pack("<I", 2**31)
+    Path("raw.h5").write_bytes(content)
+    assert "raw.h5: found a damaged file (a chunk of '/dataset/data')" in wrong("raw.h5")
