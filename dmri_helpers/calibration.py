@@ -67,7 +67,7 @@ def coil_maps(
     Raises
     ------
     ValueError
-        if fewer lines than ``kernel`` in the middle of k-space are sampled in all frames
+        if fewer lines than ``kernel`` in the middle of k-space are sampled in all frames, or hold no signal
 
     References
     ----------
@@ -86,6 +86,7 @@ def coil_maps(
             )
         columns = torch.arange(data.shape[-1], device=data.device)
         columns = columns[(columns - middle).abs() <= 2 * len(centre)]
+        data = data / data.abs().max().clamp(min=1e-30)  # no square is too large for single precision
         calibration = data[:, centre][..., columns]
         values, vectors = torch.linalg.eigh(_projection(calibration, kernel, threshold, data.shape[1:]))
         strongest = _virtual_coil(calibration)
@@ -133,6 +134,8 @@ def _projection(centre: torch.Tensor, kernel: int, threshold: float, shape: tupl
     rows, columns = (math.sqrt(n) for n in patches.shape)
     of_noise = squared[0] * ((rows + columns) / max(rows - columns, 1)) ** 2  # the most it has alone [2]_
     counts = squared > torch.maximum(of_noise, threshold**2 * squared[-1])
+    if not counts.any():
+        raise ValueError("the centre lines hold noise alone, expected signal that the coils share")
     kernels = vectors[:, counts].T.reshape(-1, c, kernel, kernel)
     images = torch.fft.fft2(kernels, s=(small, small)) / kernel
     coarse = torch.einsum("rcyx,rdyx->cdyx", images.conj(), images)

@@ -221,6 +221,11 @@ def test_coil_maps_from_the_data():
     assert error_of_maps(loud[0, :, 0], true[0, :, 0], bright) < 0.03
     with pytest.raises(ValueError, match="centre lines"):
         coil_maps(y, ky_t_mask(m.shape, 4, center_lines=1, seed=0))
+    for scale in (1e-18, 1e35):
+        torch.testing.assert_close(coil_maps(scale * y, mask), found, atol=1e-3, rtol=0)
+    for nothing in (0 * y, torch.where(A.lines, torch.randn_like(y), 0)):
+        with pytest.raises(ValueError, match="noise alone"):
+            coil_maps(nothing, mask)
 
 
 @pytest.mark.parametrize("sampled, expected", [("00111010", [2, 3, 4]), ("1111111", range(7)), ("0100", [])])

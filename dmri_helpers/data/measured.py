@@ -113,7 +113,12 @@ def cines_of(raw: Raw, source: str, groups: np.ndarray | None, coils: torch.Tens
         if given:
             own = coils[i % len(coils)][None]
         elif c > 1:
-            own = coil_maps(data * central, central.expand(1, data.shape[2], -1, -1))
+            try:
+                own = coil_maps(data * central, central.expand(1, data.shape[2], -1, -1))
+            except ValueError as wrong:
+                raise _error(
+                    raw.path, f"cine {i} without maps of its coils: {wrong}", "raw data of coils"
+                ) from None
             maps.append(own)
         else:
             own = torch.ones(1, 1, 1, 1, 1)

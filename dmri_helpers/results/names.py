@@ -15,7 +15,7 @@ NAMES = {
     "dual_unet_long": "dual U-Net, trained longer",
     "dual_unet_view_sharing": "dual U-Net from view sharing",
     "cascades_5": "5 cascades, trained in class",
-    "cascades_5_both_worlds": "5 cascades, in class for both worlds",
+    "cascades_5_both_worlds": "5 cascades, both worlds",
     "unrolled": "unrolled",
 }
 """Methods; a name that is not among them is written as it is."""
