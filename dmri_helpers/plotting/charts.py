@@ -223,7 +223,7 @@ def curves(x: Sequence[float], panels: Mapping[str, Any], xlabel: str, share_y: 
             line = np.array([float(value) for value in values])
             if line.size != len(x):
                 raise ValueError(f"{name or label}: {line.size} values for {len(x)} of {xlabel}")
-            ax.plot(x, line, label=name)
+            ax.plot(x, line, label=NAMES.get(name, name))
         ax.set(xlabel=xlabel, ylabel=label, title=wrap_title(math_title(label), 26))
         ax.xaxis.set_major_locator(MaxNLocator(5, integer=all(float(value).is_integer() for value in x)))
         ax.grid(alpha=0.3)
