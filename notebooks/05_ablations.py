@@ -233,7 +233,7 @@ print({loss: f"{answer:.2f}" for loss, answer in best.items()},
 
 # %% [markdown] tags=["report"]
 # PSNR is $-10\log_{10}$ of the mean *squared* error (peak 1): the L2 loss on another scale. So L2 trains for the number
-# in the table. For L1 speaks its gradient, which does not fade as the error becomes small.
+# in the table. L1 has another advantage: its gradient does not fade as the error becomes small.
 #
 # > **Predict 5.3.** Which loss gives the higher PSNR? By more than chance?
 
