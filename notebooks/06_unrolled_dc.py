@@ -521,8 +521,8 @@ Markdown(study.table(unet["compared"]))
 # ## 6.6 The whole ladder (10 min)
 #
 # All rungs are measured in both worlds of notebook 2: on the test cines, which are magnitudes, and on the same cines
-# with the phase of a scanner's images. The last two rungs come with this package. One is `unrolled`. The other has five
-# cascades, trained for seven minutes, too, but on both worlds and from a better start.
+# with the phase of a scanner's images. The last two rungs come with this package: five cascades that were trained as
+# briefly as ours, but in both worlds and from a better start; and `unrolled`.
 
 # %% tags=["report"]
 about = json.loads((methods.WEIGHTS / "unrolled" / "config.json").read_text(encoding="utf-8"))
@@ -604,9 +604,8 @@ evidence = [study.measured(name) for name in ("consistency", "consistency_full_s
 Markdown("\n\n".join(study.table(one["compared"]) for one in evidence))
 
 # %% [markdown]
-# **Table 6.5.** Differences from hard data steps: on phantoms of 96 x 96, and some of them repeated on 192 x 192.
-# Without data steps the cascade loses, and most of all from the zero-filled image. One step at its end wins back a
-# part.
+# **Table 6.5.** Differences from hard data steps: on phantoms of 96 x 96, then some on 192 x 192. Without data steps the
+# cascade loses, most from the zero-filled image. One step at its end wins back a part.
 
 # %%
 with torch.no_grad():
