@@ -604,8 +604,8 @@ evidence = [study.measured(name) for name in ("consistency", "consistency_full_s
 Markdown("\n\n".join(study.table(one["compared"]) for one in evidence))
 
 # %% [markdown]
-# **Table 6.5.** Differences from hard data steps: on phantoms of 96 x 96, then some on 192 x 192. Without data steps the
-# cascade loses, most from the zero-filled image. One step at its end wins back a part.
+# **Table 6.5.** Differences from hard data steps: on phantoms of 96 x 96, then some on 192 x 192. Without data steps
+# the cascade loses, most from the zero-filled image. One step at its end wins back a part.
 
 # %%
 with torch.no_grad():
