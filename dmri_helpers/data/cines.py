@@ -105,8 +105,7 @@ class Cines:
         """The report's protocol: magnitudes, in memory, and one coil; cines that are so are returned as they are."""
         if not np.iscomplexobj(self._array) and self.coils is None:
             return self
-        part = Cines(np.abs(self._array[self.indices]), self.source, self.groups, self.notes)
-        return part
+        return Cines(np.abs(self.array()), self.source, self.groups, self.notes)
 
     def array(self) -> np.ndarray:
         """All cines at once, ``(n, t, y, x)``: all of a source without a copy, so leave it as it is."""

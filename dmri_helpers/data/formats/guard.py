@@ -92,7 +92,11 @@ def hdf5_chunks(path: Path, item) -> None:
     filters = [plan.get_filter(number)[0] for number in range(plan.get_nfilters())]
     packed = bool(filters) and set(filters) <= {h5z.FILTER_SHUFFLE, h5z.FILTER_DEFLATE}
     members = range(kind.get_nmembers()) if kind.get_class() == h5t.COMPOUND else ()
-    lengths = [number for number in members if kind.get_member_class(number) == h5t.VLEN]
+    lengths = [  # where the length of a line stands, and the size of its values
+        (kind.get_member_offset(number), kind.get_member_type(number).get_super().get_size())
+        for number in members
+        if kind.get_member_class(number) == h5t.VLEN
+    ]
     whole, chunks = math.prod(item.chunks or ()) * kind.get_size(), []
     if item.chunks:
         item.id.chunk_iter(chunks.append)
@@ -104,8 +108,7 @@ def hdf5_chunks(path: Path, item) -> None:
             values = item.id.read_direct_chunk(chunk.chunk_offset)[1]
             if not plain:
                 good = len(zlib.decompressobj().decompress(values, whole + 1)) == whole
-            for number in lengths if plain else ():
-                at, each = kind.get_member_offset(number), kind.get_member_type(number).get_super().get_size()
+            for at, each in lengths if plain else ():
                 counts = np.ndarray(whole // kind.get_size(), "<u4", values, at, (kind.get_size(),))
                 good = good and int(counts.max()) * each <= size
         if not good:
